@@ -29,7 +29,9 @@ export function launch(script, args) {
   const running = Number(process.versions.node.split(".")[0]) >= leastMajor ? process.execPath : undefined;
   const node = pinnedNode() ?? running;
   if (node === undefined) {
-    console.error(`signet: needs Node ${leastMajor} or later, this is ${process.versions.node}: the pinned one is not installed`);
+    console.error(
+      `signet: needs Node ${leastMajor} or later, this is ${process.versions.node}: the pinned one is not installed`,
+    );
     console.error("try: npm ci");
     process.exit(1);
   }

@@ -1,0 +1,116 @@
+// What the server sends, read into the agent's own types. Everything is narrowed here; what does not fit is refused.
+import type * as wireBundle from "../proto/gen/signet/v1/bundle.ts";
+import type * as wire from "../proto/gen/signet/v1/issuance.ts";
+import type { TrustBundle } from "../src/spiffe/bundle.ts";
+import type { DenyList } from "../src/spiffe/deny.ts";
+import { parseSpiffeId, type SpiffeId, SpiffeError, type TrustDomain, trustDomainOf } from "../src/spiffe/id.ts";
+import { kindOf } from "../src/spiffe/kind.ts";
+import { parseCertificate } from "../src/x509/certificate.ts";
+import { X509Error } from "../src/x509/errors.ts";
+import type { AgentEntry } from "./identities/held-identity.ts";
+import type { IssuedCertificate } from "./identities/judge.ts";
+
+/** An answer that is not what the protocol says. The message is for people. */
+export class WireError extends Error {
+  override readonly name = "WireError";
+}
+
+const mostRoots = 100;
+
+/** Reads a bundle of our own trust domain. Throws WireError. */
+export function bundleFromWire(bundle: wireBundle.Bundle | undefined, trustDomain: TrustDomain): TrustBundle {
+  if (bundle === undefined) throw new WireError("the server sent no bundle");
+  if (bundle.trustDomain !== trustDomain) throw new WireError("the server's bundle is of another trust domain");
+  if (bundle.rootsDer.length > mostRoots) {
+    throw new WireError(`the server's bundle has ${bundle.rootsDer.length} roots, at most ${mostRoots} are taken`);
+  }
+  try {
+    return {
+      trustDomain,
+      sequence: bundle.sequence,
+      refreshHintSeconds: Math.min(Math.max(bundle.refreshHintSeconds, 1), 7 * 24 * 3600),
+      roots: bundle.rootsDer.map((der) => parseCertificate(plain(der))),
+    };
+  } catch (cause) {
+    if (cause instanceof X509Error) throw new WireError(`a root of the server's bundle: ${cause.message}`, { cause });
+    throw cause;
+  }
+}
+
+/** Reads a deny list with its CRLs. Throws WireError. */
+export function denyListFromWire(list: wire.DenyList | undefined): {
+  readonly denyList: DenyList;
+  readonly crlsDer: readonly Uint8Array[];
+} {
+  if (list === undefined) throw new WireError("the server sent no deny list");
+  for (const { authorityKeyId, serialHex } of list.denied) {
+    if (!/^[0-9a-f]{2,128}$/.test(authorityKeyId) || !/^(?:\*|[0-9a-f]{2,128})$/.test(serialHex)) {
+      throw new WireError("the deny list of the server holds what is neither hex nor *");
+    }
+  }
+  return {
+    denyList: {
+      sequence: list.sequence,
+      denied: list.denied.map(({ authorityKeyId, serialHex }) => ({ authorityKeyId, serialHex })),
+    },
+    crlsDer: list.crlsDer.map(plain),
+  };
+}
+
+/** Reads an issued certificate; it is judged elsewhere. Throws WireError. */
+export function issuedFromWire(certificate: wire.Certificate | undefined): IssuedCertificate {
+  if (certificate === undefined) throw new WireError("the server sent no certificate");
+  const { notBefore, notAfter } = certificate;
+  if (notBefore === undefined || notAfter === undefined) throw new WireError("the server's certificate has no times");
+  return {
+    chainDer: certificate.chainDer.map(plain),
+    serialHex: certificate.serialHex,
+    spiffeId: certificate.spiffeId,
+    notBefore,
+    notAfter,
+    ttlSeconds: certificate.ttlSeconds,
+    authority: /^[a-z0-9-]{1,64}$/.test(certificate.authority) ? certificate.authority : "",
+    limitedByAuthority: certificate.limitedBy === "authority",
+    entryId: certificate.entryId.slice(0, 64),
+    entryRevision: certificate.entryRevision,
+    serverTime: certificate.serverTime,
+  };
+}
+
+/** Reads an entry of this agent. Throws WireError when it is not one. */
+export function entryFromWire(entry: wire.Entry, agentId: SpiffeId): AgentEntry {
+  const spiffeId = workloadId(entry.spiffeId, trustDomainOf(agentId));
+  if (entry.agentId !== agentId) throw new WireError("an entry is of another agent");
+  if (entry.ttlSeconds < 1) throw new WireError("an entry has no lifetime");
+  return {
+    entryId: entry.entryId,
+    spiffeId,
+    selectors: entry.selectors,
+    dnsNames: entry.dnsNames,
+    ipAddresses: entry.ipAddresses,
+    ttlSeconds: entry.ttlSeconds,
+    hint: entry.hint,
+    revision: entry.revision,
+  };
+}
+
+/** Reads the ID of a workload of our trust domain. Throws WireError. */
+export function workloadId(text: string, trustDomain: TrustDomain): SpiffeId {
+  try {
+    const id = parseSpiffeId(text);
+    if (trustDomainOf(id) === trustDomain && kindOf(id) === "workload") return id;
+  } catch (cause) {
+    if (!(cause instanceof SpiffeError)) throw cause;
+  }
+  throw new WireError("an entry is not for a workload of this trust domain");
+}
+
+/** Addresses that can be dialled; others are dropped. */
+export function addressesFromWire(addresses: readonly string[]): readonly string[] {
+  return addresses.filter((address) => address.length <= 255 && /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/.test(address)).slice(0, 16);
+}
+
+/** ts-proto hands out Buffers; inner code has plain octets. */
+function plain(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}

@@ -1,0 +1,117 @@
+// Identities in force, kept under the data directory so that a restart serves them before any server answers.
+//
+// | killed                                   | what a restart finds                                              |
+// | before a new identity is kept            | the one before: it is still valid, and renewed when due           |
+// | after it is kept, before its directory   | the new one; it is written out again at start                     |
+// | after the entry was deleted is kept      | a withdrawn identity: not renewed, its files go when it ends      |
+// | after the files went, before it is gone  | the same: taking away what is not there does nothing              |
+import { createHash } from "node:crypto";
+import { readdir, readFile, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { writeFileDurably } from "../../src/platform/atomic-file.ts";
+import type { SpiffeId } from "../../src/spiffe/id.ts";
+import { fromStored, storedIdentity, toStored } from "../stored-identity.ts";
+import { codeOf } from "./directory-error.ts";
+import type { AgentEntry, HeldIdentity } from "./held-identity.ts";
+
+export interface KeptIdentity {
+  readonly held: HeldIdentity;
+  /** The entry as it was last known. */
+  readonly entry: AgentEntry | undefined;
+  readonly withdrawn: boolean;
+}
+
+/** Where kept identities live. */
+export interface KeptIdentities {
+  /** All that were kept; a file that cannot be read is named to `onBad` and left alone. */
+  load(onBad: (path: string, error: unknown) => void): Promise<readonly KeptIdentity[]>;
+  /** Durable when the promise resolves; the one before stays until then. Rejects with the system's error. */
+  keep(kept: KeptIdentity): Promise<void>;
+  /** Nothing happens when it is not there. */
+  forget(id: SpiffeId): Promise<void>;
+}
+
+const number64 = z.string().regex(/^\d{1,20}$/);
+
+const schema = z.object({
+  version: z.literal(1),
+  withdrawn: z.boolean(),
+  entry: z
+    .object({
+      entryId: z.string(),
+      selectors: z.array(z.string()),
+      dnsNames: z.array(z.string()),
+      ipAddresses: z.array(z.string()),
+      ttlSeconds: z.number().int().positive(),
+      hint: z.string(),
+      revision: number64,
+    })
+    .optional(),
+  identity: storedIdentity,
+});
+
+const suffix = ".json";
+
+/** Keeps each identity in a file of its own, mode 0600, in a directory that exists. */
+export function keptIdentities(directory: string): KeptIdentities {
+  const pathOf = (id: SpiffeId): string => join(directory, `${createHash("sha256").update(id).digest("hex")}${suffix}`);
+  return {
+    async load(onBad) {
+      const found: KeptIdentity[] = [];
+      for (const name of await readdir(directory)) {
+        if (!/^[0-9a-f]{64}\.json$/.test(name)) continue;
+        const path = join(directory, name);
+        try {
+          const kept = decode(await readFile(path, "utf8"));
+          if (pathOf(kept.held.spiffeId) !== path) throw new Error("it is of another identity than its name says");
+          found.push(kept);
+        } catch (error) {
+          onBad(path, error);
+        }
+      }
+      return found;
+    },
+    async keep(kept) {
+      const bytes = new TextEncoder().encode(encode(kept));
+      await writeFileDurably(pathOf(kept.held.spiffeId), bytes, { mode: 0o600 });
+    },
+    async forget(id) {
+      await unlink(pathOf(id)).catch((error: unknown) => {
+        if (codeOf(error) !== "ENOENT") throw error;
+      });
+    },
+  };
+}
+
+function encode({ held, entry, withdrawn }: KeptIdentity): string {
+  const value: z.input<typeof schema> = {
+    version: 1,
+    withdrawn,
+    ...(entry === undefined
+      ? {}
+      : {
+          entry: {
+            entryId: entry.entryId,
+            selectors: [...entry.selectors],
+            dnsNames: [...entry.dnsNames],
+            ipAddresses: [...entry.ipAddresses],
+            ttlSeconds: entry.ttlSeconds,
+            hint: entry.hint,
+            revision: String(entry.revision),
+          },
+        }),
+    identity: toStored(held),
+  };
+  return `${JSON.stringify(value)}\n`;
+}
+
+function decode(text: string): KeptIdentity {
+  const { withdrawn, entry, identity } = schema.parse(JSON.parse(text));
+  const held = fromStored(identity);
+  return {
+    held,
+    withdrawn,
+    entry: entry && { ...entry, spiffeId: held.spiffeId, revision: BigInt(entry.revision) },
+  };
+}

@@ -1,0 +1,32 @@
+// Keys made on the node: ECDSA P-256, kept as PKCS#8 where the agent keeps its own files.
+import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject, sign } from "node:crypto";
+import { promisify } from "node:util";
+import type { Signer } from "../../src/x509/signature.ts";
+
+const makePair = promisify(generateKeyPair);
+
+/** A private key of this node and what it signs with. */
+export interface NodeKey extends Signer {
+  /** PKCS#8. */
+  readonly keyDer: Uint8Array;
+}
+
+/** Makes a new key. */
+export async function newNodeKey(): Promise<NodeKey> {
+  const { privateKey } = await makePair("ec", { namedCurve: "P-256" });
+  return nodeKey(privateKey);
+}
+
+/** Reads a key that was kept. Throws what node:crypto throws when it is none. */
+export function openNodeKey(keyDer: Uint8Array): NodeKey {
+  return nodeKey(createPrivateKey({ key: Buffer.from(keyDer), format: "der", type: "pkcs8" }));
+}
+
+function nodeKey(key: KeyObject): NodeKey {
+  const hash = key.asymmetricKeyType === "ed25519" ? null : key.asymmetricKeyDetails?.namedCurve === "secp384r1" ? "sha384" : "sha256";
+  return {
+    keyDer: new Uint8Array(key.export({ format: "der", type: "pkcs8" })),
+    spkiDer: new Uint8Array(createPublicKey(key).export({ format: "der", type: "spki" })),
+    sign: (octets) => new Uint8Array(sign(hash, octets, key)),
+  };
+}

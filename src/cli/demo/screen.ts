@@ -1,0 +1,56 @@
+// Where the demo's picture goes: drawn in place on a terminal, one line an event in a pipe.
+import type { Output } from "../print.ts";
+
+export interface Screen {
+  /** True when the view is drawn in place. */
+  readonly live: boolean;
+  /** Shows the view as it is now; nothing in a pipe. */
+  draw(lines: readonly string[]): void;
+  /** A line that stays: an event in a pipe, the summary behind the view on a terminal. */
+  line(text: string): void;
+  /** Leaves the view as it was drawn last, and gives the cursor back. Safe to call twice. */
+  leave(): void;
+}
+
+const escape = "\u001b[";
+
+/**
+ * A screen on `out`. Only lines that changed are written again, within one synchronized update, so nothing flickers. The
+ * view is cut to the terminal's size: one that is lower or narrower shows the upper left part.
+ */
+export function createScreen(
+  out: Output,
+  options: { readonly dumb: boolean; readonly rows?: () => number | undefined },
+): Screen {
+  const rowsNow = options.rows ?? (() => process.stdout.rows);
+  const live = out.isTerminal && !options.dumb;
+  let drawn: readonly string[] = [];
+  let size = "";
+  let open = live;
+  return {
+    live,
+    draw: (lines) => {
+      if (!open) return;
+      const columns = out.columns() ?? 80;
+      const rows = Math.max(1, (rowsNow() ?? 24) - 1);
+      const shown = lines.slice(0, rows).map((line) => line.slice(0, columns));
+      const first = drawn.length === 0;
+      // After a resize the terminal may have wrapped what was drawn: everything is written again.
+      const again = size !== `${columns}x${rows}`;
+      size = `${columns}x${rows}`;
+      let text = first ? `${escape}?25l` : `${escape}${drawn.length}A\r`;
+      if (again && !first) text += `${escape}J`;
+      for (const [index, line] of shown.entries()) {
+        text += first || again || line !== drawn[index] ? `${line}${escape}K\n` : "\n";
+      }
+      if (drawn.length > shown.length) text += `${escape}J`;
+      drawn = shown;
+      out.write(`${escape}?2026h${text}${escape}?2026l`);
+    },
+    line: (text) => out.write(`${text}\n`),
+    leave: () => {
+      if (open && drawn.length > 0) out.write(`${escape}?25h`);
+      open = false;
+    },
+  };
+}

@@ -1,0 +1,73 @@
+// Points of time for people: a time stands with what is left of it. Times of day are those of this machine.
+import { formatDuration } from "../platform/durations.ts";
+
+const daySeconds = 86_400;
+
+/** `14:12:09` within a day of now, else `2026-12-24`. */
+export function moment(date: Date, now: Date): string {
+  const apart = Math.abs(date.getTime() - now.getTime()) / 1000;
+  return apart < daySeconds ? timeOfDay(date) : day(date);
+}
+
+export function timeOfDay(date: Date): string {
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+export function day(date: Date): string {
+  return `${String(date.getFullYear()).padStart(4, "0")}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+}
+
+/** `10 min left`, or `ended 4 s ago`. */
+export function left(date: Date, now: Date): string {
+  const seconds = secondsTo(date, now);
+  return seconds > 0 ? `${formatDuration(seconds)} left` : `ended ${ago(date, now)}`;
+}
+
+/** `14:12:09, 10 min left`; a date that is over says since when. */
+export function ends(date: Date | undefined, now: Date): string {
+  return date === undefined ? "" : `${moment(date, now)}, ${left(date, now)}`;
+}
+
+/** `2036-11-21, 9 y`, for a column whose head says that it is an end. */
+export function endsShort(date: Date | undefined, now: Date): string {
+  if (date === undefined) return "";
+  const seconds = secondsTo(date, now);
+  return `${moment(date, now)}, ${seconds > 0 ? formatDuration(seconds) : "over"}`;
+}
+
+/** `2 s ago`. */
+export function ago(date: Date | undefined, now: Date): string {
+  return date === undefined ? "never" : `${formatDuration(Math.max(0, -secondsTo(date, now)))} ago`;
+}
+
+/** `in 41 min`, or the date when it is over a day away. */
+export function when(date: Date | undefined, now: Date): string {
+  if (date === undefined) return "";
+  const seconds = secondsTo(date, now);
+  if (seconds <= 0) return "now";
+  return seconds < daySeconds ? `in ${formatDuration(seconds)}` : day(date);
+}
+
+/** A length of time to two units where the second one says something: `12 d 4 h`, `5 h 58 min`, `40 s`. */
+export function longDuration(seconds: number): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  const units = [
+    ["d", daySeconds],
+    ["h", 3600],
+    ["min", 60],
+    ["s", 1],
+  ] as const;
+  const first = units.findIndex(([, size]) => whole >= size);
+  const [name, size] = units[first === -1 ? 3 : first] ?? ["s", 1];
+  const [nextName, nextSize] = units[first + 1] ?? ["s", 0];
+  const rest = first === -1 || nextSize === 0 ? 0 : Math.floor((whole % size) / nextSize);
+  return rest === 0 ? `${Math.floor(whole / size)} ${name}` : `${Math.floor(whole / size)} ${name} ${rest} ${nextName}`;
+}
+
+export function secondsTo(date: Date, now: Date): number {
+  return (date.getTime() - now.getTime()) / 1000;
+}
+
+function two(value: number): string {
+  return String(value).padStart(2, "0");
+}

@@ -1,0 +1,36 @@
+// The key of a root that is kept elsewhere: read and decrypted here, so that its passphrase never leaves this process.
+import { createPrivateKey } from "node:crypto";
+import { readSecretFile } from "../platform/atomic-file.ts";
+import { CliError, reasonOf, wrongUse } from "./failure.ts";
+
+/**
+ * The PKCS#8 PEM of a root key, decrypted when it is encrypted. Files that others can read are refused. Throws CliError
+ * when the file is no key, or its passphrase is missing or wrong.
+ */
+export async function readRootKeyPem(file: string, passphraseFile: string | undefined): Promise<string> {
+  const pem = await readSecret(file, "the root key");
+  const isEncrypted = pem.includes("-----BEGIN ENCRYPTED PRIVATE KEY-----");
+  if (!pem.includes("PRIVATE KEY-----")) throw wrongUse(`${file} holds no private key in PEM`);
+  if (isEncrypted && passphraseFile === undefined) {
+    throw wrongUse(`the root key ${file} is encrypted: its passphrase is needed`, `signet authority rotate --root-key ${file} --root-passphrase-file FILE`);
+  }
+  const passphrase =
+    passphraseFile === undefined ? undefined : (await readSecret(passphraseFile, "the passphrase")).replace(/\r?\n$/, "");
+  try {
+    const key = createPrivateKey({ key: pem, format: "pem", ...(isEncrypted ? { passphrase } : {}) });
+    return key.export({ type: "pkcs8", format: "pem" }).toString();
+  } catch (error) {
+    throw new CliError(2, isEncrypted ? `cannot open ${file}: wrong passphrase, or a damaged key` : `${file} holds no key that can be read`, {
+      cause: error,
+    });
+  }
+}
+
+/** A file that only its owner may read, as text. */
+export async function readSecret(file: string, what: string): Promise<string> {
+  try {
+    return Buffer.from(await readSecretFile(file)).toString("utf8");
+  } catch (error) {
+    throw new CliError(2, `cannot read ${what} ${file}: ${reasonOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,14 @@
+import { CaError } from "../../registry/ca-error.ts";
+import type { Denial } from "./decide.ts";
+
+/** A denial as the error that protocols map. */
+export function denied(denial: Denial): CaError {
+  const { rule, detail, value, limit, cure } = denial;
+  return new CaError("denied", detail, {
+    rule,
+    value,
+    retry: "never",
+    ...(limit === undefined ? {} : { limit }),
+    ...(cure === undefined ? {} : { cure }),
+  });
+}

@@ -1,0 +1,177 @@
+// Attest: a node proves who it is, by a join string or by the key of its last certificate, and gets its certificate in
+// the same commit that notes it.
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import type {
+  AttestJoin,
+  AttestRecoverProof,
+  AttestRecoverStart,
+  AttestRequest,
+  AttestResponse,
+  AttestResult,
+} from "../../../proto/gen/signet/v1/issuance.ts";
+import { issue, type IssueDeps } from "../../issuing/issue.ts";
+import { parseSpiffeId, type SpiffeId } from "../../spiffe/id.ts";
+import { CaError } from "../../registry/ca-error.ts";
+import { joinOps, prepareJoin, prepareRecover, renewedOp } from "../../registry/joining.ts";
+import { countReuse, type TokenDeps } from "../../registry/tokens.ts";
+import { findAuthority, type TrustState } from "../../authority/trust-state.ts";
+import type { DenyListWithCrls } from "../../revocation/deny-list.ts";
+import type { CertificateRecord } from "../../store/collections/certificates.ts";
+import { bundleToWire, denyListToWire } from "../trust-to-wire.ts";
+import { certificateToWire } from "./certificate-to-wire.ts";
+import type { Session } from "./authenticate.ts";
+
+export interface AttestDeps extends IssueDeps, TokenDeps {
+  readonly state: TrustState;
+  readonly denyList: () => Promise<DenyListWithCrls>;
+  readonly addresses: () => readonly string[];
+  /** How long after its end a certificate still brings its node back, seconds. */
+  readonly graceSeconds: number;
+  readonly spkiSha256Of: (csrDer: Uint8Array) => string;
+  readonly tokenReused: () => void;
+  /** Longest wait for the next message of the peer, milliseconds. */
+  readonly stepTimeoutMs: number;
+}
+
+/** Runs one Attest stream to its result. Throws CaError for what is refused. */
+export async function attest(
+  deps: AttestDeps,
+  session: Session,
+  stream: ServerDuplexStream<AttestRequest, AttestResponse>,
+): Promise<void> {
+  const messages = readMessages(stream, deps);
+  const first = await messages.next();
+  switch (first?.step?.$case) {
+    case "join":
+      stream.write({ step: { $case: "result", value: await join(deps, session, first.step.value) } });
+      break;
+    case "recoverStart": {
+      const start = first.step.value;
+      if (start.clientNonce.length !== 32) throw new CaError("bad_request", `a nonce has 32 octets, got ${start.clientNonce.length}`);
+      const serverNonce = deps.random.bytes(32);
+      stream.write({ step: { $case: "challenge", value: { serverNonce: Buffer.from(serverNonce) } } });
+      const second = await messages.next();
+      if (second?.step?.$case !== "recoverProof") throw new CaError("bad_request", "the challenge was not answered by a proof");
+      const value = await recover(deps, { start, proof: second.step.value, serverNonce });
+      stream.write({ step: { $case: "result", value } });
+      break;
+    }
+    case "recoverProof":
+    case undefined:
+      throw new CaError("bad_request", "an attestation begins with a join string or with coming back");
+  }
+  stream.end();
+}
+
+async function join(deps: AttestDeps, session: Session, wish: AttestJoin): Promise<AttestResult> {
+  const id = idOf(wish.spiffeId);
+  const use = {
+    id,
+    secret: wish.secret,
+    spkiSha256: deps.spkiSha256Of(wish.csrDer),
+    from: session.address,
+    now: deps.clock.now(),
+  };
+  try {
+    const prepared = await prepareJoin(deps, use);
+    if ("again" in prepared) return await result(deps, prepared.again);
+  } catch (error) {
+    if (error instanceof CaError && error.code === "token_used") {
+      deps.tokenReused();
+      await countReuse(deps, use);
+    }
+    throw error;
+  }
+  const recorded = await issue(deps, { kind: "attested", id, by: "join_string" }, {
+    profile: "agent",
+    protocol: "attest",
+    id,
+    csrDer: wish.csrDer,
+    together: async (issued) => {
+      const prepared = await prepareJoin(deps, use);
+      if ("again" in prepared) throw new CaError("conflict", "the same join string is being used right now", { retry: "same" });
+      return joinOps(use, prepared, issued);
+    },
+  });
+  return result(deps, recorded.record);
+}
+
+async function recover(
+  deps: AttestDeps,
+  asked: { readonly start: AttestRecoverStart; readonly proof: AttestRecoverProof; readonly serverNonce: Uint8Array },
+): Promise<AttestResult> {
+  const { start, proof, serverNonce } = asked;
+  const id = idOf(start.spiffeId);
+  const use = {
+    id,
+    serialHex: start.serialHex,
+    clientNonce: start.clientNonce,
+    serverNonce,
+    csrDer: proof.csrDer,
+    signature: proof.signature,
+    spkiSha256: deps.spkiSha256Of(proof.csrDer),
+    now: deps.clock.now(),
+  };
+  await prepareRecover(deps, use);
+  const recorded = await issue(deps, { kind: "attested", id, by: "recover" }, {
+    profile: "agent",
+    protocol: "attest",
+    id,
+    csrDer: proof.csrDer,
+    together: async (issued) => [renewedOp(await prepareRecover(deps, use), issued)],
+  });
+  return result(deps, recorded.record);
+}
+
+async function result(deps: AttestDeps, record: CertificateRecord): Promise<AttestResult> {
+  const issuer = findAuthority(deps.state.view(), record.authority);
+  return {
+    certificate: certificateToWire(record, [record.der, issuer.certificate.raw], deps.clock.now()),
+    bundle: bundleToWire(deps.state.view().bundle),
+    denyList: denyListToWire(await deps.denyList()),
+    addresses: [...deps.addresses()],
+  };
+}
+
+function idOf(text: string): SpiffeId {
+  try {
+    return parseSpiffeId(text);
+  } catch (error) {
+    throw new CaError("bad_request", error instanceof Error ? error.message : "not a SPIFFE ID", { cause: error });
+  }
+}
+
+/** Reads one message at a time; undefined when the peer ended or is silent for too long. */
+function readMessages(
+  stream: ServerDuplexStream<AttestRequest, AttestResponse>,
+  deps: Pick<AttestDeps, "clock" | "stepTimeoutMs">,
+): { next(): Promise<AttestRequest | undefined> } {
+  const waiting: AttestRequest[] = [];
+  let wake: (() => void) | undefined;
+  let ended = false;
+  stream.on("data", (message: AttestRequest) => {
+    // Two messages are the longest attestation; more is nobody's protocol.
+    if (waiting.length < 2) waiting.push(message);
+    wake?.();
+  });
+  for (const event of ["end", "cancelled", "error"]) {
+    stream.on(event, () => {
+      ended = true;
+      wake?.();
+    });
+  }
+  return {
+    next: async () => {
+      if (waiting.length === 0 && !ended) {
+        const timer = new AbortController();
+        const woken = new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        await Promise.race([woken, deps.clock.sleep(deps.stepTimeoutMs, { signal: timer.signal, unref: true })]);
+        timer.abort();
+        wake = undefined;
+      }
+      return waiting.shift();
+    },
+  };
+}

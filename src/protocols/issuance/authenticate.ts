@@ -1,0 +1,75 @@
+// Who calls: the certificate that TLS asked for and did not demand, judged by our own validator once a session, and on
+// every call by the clock, the deny list and the record of its serial.
+import type { TrustState, TrustView } from "../../authority/trust-state.ts";
+import { CaError } from "../../registry/ca-error.ts";
+import { storeFailure } from "../../registry/committed.ts";
+import { findNode } from "../../registry/nodes.ts";
+import { recordedCertificate } from "../../registry/joining.ts";
+import { type Caller, callerOf } from "../../issuing/caller.ts";
+import type { DenyList } from "../../spiffe/deny.ts";
+import { judgeSvid, type SvidVerdict } from "../../spiffe/svid.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Store } from "../../store/store.ts";
+
+/** One TLS session, as the listener knows it; the verdict on its certificate is kept with it. */
+export interface Session {
+  /** host:port of the peer. */
+  readonly address: string;
+  /** Leaf that the peer proved to hold the key of; undefined when OpenSSL did not authorize the socket. */
+  readonly leafDer: Uint8Array | undefined;
+  verdict?: { readonly on: TrustView; readonly result: SvidVerdict };
+}
+
+export interface AuthenticateDeps {
+  readonly store: Pick<Store, "get">;
+  readonly clock: Clock;
+  readonly state: TrustState;
+  readonly denied: () => DenyList;
+}
+
+/** The caller of a session now. Never throws for a certificate: what is not proven is anonymous. */
+export async function authenticate(deps: AuthenticateDeps, session: Session): Promise<Caller> {
+  if (session.leafDer === undefined) return { kind: "anonymous" };
+  const view = deps.state.view();
+  const now = deps.clock.now();
+  if (session.verdict?.on !== view || !session.verdict.result.ok) {
+    session.verdict = { on: view, result: judge(view, session.leafDer, now, deps.denied()) };
+  }
+  const { result } = session.verdict;
+  if (!result.ok || result.path.some((each) => now > each.notAfter || now < each.notBefore)) return { kind: "anonymous" };
+  const issuer = view.authorities.find(({ record }) => record.keyId === result.leaf.authorityKeyId);
+  if (issuer === undefined) return { kind: "anonymous" };
+  const record = await recorded(deps, result.leaf.serialHex, issuer.record.name);
+  return record ? callerOf(result.id, result.leaf) : { kind: "anonymous" };
+}
+
+function judge(view: TrustView, leafDer: Uint8Array, now: Date, denied: DenyList): SvidVerdict {
+  const intermediates = view.authorities
+    .filter(({ record }) => record.kind === "intermediate" && record.state !== "revoked")
+    .map(({ certificate }) => certificate.raw);
+  return judgeSvid([leafDer, ...intermediates], { bundle: view.bundle, at: now, purpose: "client", denied });
+}
+
+async function recorded(deps: AuthenticateDeps, serialHex: string, authority: string): Promise<boolean> {
+  try {
+    return (await recordedCertificate(deps.store, serialHex, authority)) !== undefined;
+  } catch (error) {
+    throw storeFailure(error);
+  }
+}
+
+/** Demands an agent that is a member. Throws CaError "unauthenticated", "denied" `node_banned`. */
+export async function demandAgent(deps: AuthenticateDeps, session: Session): Promise<Extract<Caller, { kind: "agent" }>> {
+  const caller = await authenticate(deps, session);
+  if (caller.kind !== "agent") {
+    throw new CaError("unauthenticated", "this call needs a living agent certificate of this trust domain", {
+      cure: "signet agent --join-file FILE",
+    });
+  }
+  const node = await findNode(deps.store, caller.id);
+  if (node === undefined || node.value.state !== "member") {
+    const state = node?.value.state ?? "unknown";
+    throw new CaError("denied", `${caller.id} is ${state}`, { rule: state === "banned" ? "node_banned" : "node_unknown" });
+  }
+  return caller;
+}

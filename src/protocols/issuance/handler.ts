@@ -1,0 +1,108 @@
+// The issuance protocol: what agents call. Each method turns its wire form into (Caller, IssueRequest) and back.
+import type { ServerDuplexStream, ServerUnaryCall } from "@grpc/grpc-js";
+import type {
+  BatchIssueResult,
+  Certificate,
+  IssuanceServiceServer,
+  IssueItem,
+  SyncRequest,
+  SyncResponse,
+} from "../../../proto/gen/signet/v1/issuance.ts";
+import { issue } from "../../issuing/issue.ts";
+import type { Recorded } from "../../issuing/record.ts";
+import { CaError } from "../../registry/ca-error.ts";
+import { renewedOp } from "../../registry/joining.ts";
+import { findNode } from "../../registry/nodes.ts";
+import { parseSpiffeId } from "../../spiffe/id.ts";
+import { type CallDeps, caErrorOf, errorDetail, grpcStatus, unary } from "../grpc-call.ts";
+import { grpcTable } from "../grpc-table.ts";
+import { attest, type AttestDeps } from "./attest.ts";
+import { type AuthenticateDeps, demandAgent, type Session } from "./authenticate.ts";
+import { certificateToWire } from "./certificate-to-wire.ts";
+import { activeName, sync, type SyncDeps } from "./sync.ts";
+
+export interface IssuanceDeps extends CallDeps, AttestDeps, AuthenticateDeps, SyncDeps {
+  /** The TLS session of a call. */
+  readonly session: (call: AnyCall) => Session;
+  /** Ends the streams at shutdown. */
+  readonly stopping: AbortSignal;
+}
+
+type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, "getPeer" | "getAuthContext">;
+
+/** Items of one batch. */
+const maxBatch = 100;
+
+export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
+  const toWire = (recorded: Recorded): Certificate => certificateToWire(recorded.record, recorded.chainDer, deps.clock.now());
+  const issueItem = async (agent: Awaited<ReturnType<typeof demandAgent>>, item: IssueItem): Promise<Certificate> => {
+    const recorded = await issue(deps, agent, {
+      profile: "workload",
+      protocol: "issuance",
+      id: parsedId(item.spiffeId),
+      csrDer: item.csrDer,
+      ...(item.ttlSeconds === 0 ? {} : { ttlSeconds: item.ttlSeconds }),
+    });
+    return toWire(recorded);
+  };
+  return {
+    attest: (call) => {
+      attest(deps, deps.session(call), call).catch((error: unknown) => {
+        call.emit("error", grpcStatus(grpcTable, caErrorOf(deps, error)));
+      });
+    },
+    renew: unary(deps, grpcTable, async ({ csrDer }, call) => {
+      const agent = await demandAgent(deps, deps.session(call));
+      const recorded = await issue(deps, agent, {
+        profile: "agent",
+        protocol: "issuance",
+        id: agent.id,
+        csrDer,
+        together: async (issued) => {
+          const node = await findNode(deps.store, agent.id);
+          if (node === undefined) throw new CaError("denied", `${agent.id} has not joined`, { rule: "node_unknown" });
+          return [renewedOp(node, issued)];
+        },
+      });
+      return { certificate: toWire(recorded) };
+    }),
+    issue: unary(deps, grpcTable, async ({ item }, call) => {
+      const agent = await demandAgent(deps, deps.session(call));
+      if (item === undefined) throw new CaError("bad_request", "nothing is asked for");
+      return { certificate: await issueItem(agent, item) };
+    }),
+    batchIssue: unary(deps, grpcTable, async ({ items }, call) => {
+      const agent = await demandAgent(deps, deps.session(call));
+      if (items.length === 0 || items.length > maxBatch) {
+        throw new CaError("bad_request", `a batch holds 1 to ${maxBatch} items, got ${items.length}`);
+      }
+      const one = async (item: IssueItem): Promise<BatchIssueResult> => {
+        try {
+          return { result: { $case: "certificate", value: await issueItem(agent, item) } };
+        } catch (error) {
+          return { result: { $case: "error", value: errorDetail(caErrorOf(deps, error)) } };
+        }
+      };
+      return { results: await Promise.all(items.map(one)) };
+    }),
+    sync: (call) => {
+      serveSync(deps, call).catch((error: unknown) => {
+        if (!call.destroyed) call.emit("error", grpcStatus(grpcTable, caErrorOf(deps, error)));
+      });
+    },
+  };
+}
+
+async function serveSync(deps: IssuanceDeps, stream: ServerDuplexStream<SyncRequest, SyncResponse>): Promise<void> {
+  const session = deps.session(stream);
+  const agent = await demandAgent(deps, session);
+  await sync(deps, { id: agent.id, address: session.address, activeAuthority: activeName(deps.state) }, stream, deps.stopping);
+}
+
+function parsedId(text: string): ReturnType<typeof parseSpiffeId> {
+  try {
+    return parseSpiffeId(text);
+  } catch (error) {
+    throw new CaError("bad_request", error instanceof Error ? error.message : "not a SPIFFE ID", { cause: error });
+  }
+}

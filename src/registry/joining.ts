@@ -1,0 +1,188 @@
+// Joining and coming back: what is committed together with the agent's certificate.
+//
+// | killed                                   | what a restart finds                                             |
+// | before the commit                        | the join string is open, no node, no certificate: try again      |
+// | after the commit, before the reply       | string bound to the key, node and certificate recorded: the same |
+// |                                          | key gets the same certificate until the string ends              |
+import { createPublicKey, verify } from "node:crypto";
+import type { SpiffeId } from "../spiffe/id.ts";
+import { recoverTranscript } from "../spiffe/recover-proof.ts";
+import { type CertificateRecord, certificateKey, certificates } from "../store/collections/certificates.ts";
+import { type NodeRecord, nodes } from "../store/collections/nodes.ts";
+import { type TokenRecord, tokens } from "../store/collections/tokens.ts";
+import { type Op, putIfAbsent, type Store, type Stored, update } from "../store/store.ts";
+import { parseCertificate } from "../x509/certificate.ts";
+import { CaError } from "./ca-error.ts";
+import { findNode } from "./nodes.ts";
+import { sha256Hex, type TokenDeps, tokenForUse } from "./tokens.ts";
+
+/** What of a new certificate the records of its holder keep. */
+export type IssuedFacts = Pick<CertificateRecord, "serialHex" | "authority" | "notAfter" | "spkiSha256">;
+
+export interface JoinUse {
+  readonly id: SpiffeId;
+  readonly secret: Uint8Array;
+  readonly spkiSha256: string;
+  /** host:port of the peer. */
+  readonly from: string;
+  readonly now: Date;
+}
+
+/**
+ * What a join string stands for now. `again` when the same key used it before: that certificate is the answer. Throws
+ * the codes of tokenForUse, "agent_alive", "denied" for a banned node.
+ */
+export async function prepareJoin(
+  deps: TokenDeps,
+  use: JoinUse,
+): Promise<{ readonly again: CertificateRecord } | { readonly token: Stored<TokenRecord>; readonly node: Stored<NodeRecord> | undefined }> {
+  const token = await tokenForUse(deps, { secret: use.secret, subject: use.id, spkiSha256: use.spkiSha256, now: use.now });
+  const node = await findNode(deps.store, use.id);
+  refuseBanned(node?.value);
+  const { used } = token.value;
+  if (used !== undefined) {
+    const again = await deps.store.get(certificates, certificateKey(used.serialHex, used.authority));
+    if (again === undefined) throw new CaError("internal", "the certificate of a used join string is not recorded");
+    return { again: again.value };
+  }
+  if (node !== undefined && node.value.state === "member" && use.now.getTime() <= node.value.notAfter) {
+    throw new CaError(
+      "agent_alive",
+      `${use.id} has joined already and lives until ${new Date(node.value.notAfter).toISOString()}`,
+      {
+        rule: "agent_alive",
+        cure: `signet token create --agent NAME   (with a new name; ${use.id} comes back by its own key)`,
+      },
+    );
+  }
+  return { token, node };
+}
+
+/** The ops that bind the string to the key and make the node, for the commit of its certificate. */
+export function joinOps(
+  use: JoinUse,
+  prepared: { readonly token: Stored<TokenRecord>; readonly node: Stored<NodeRecord> | undefined },
+  issued: IssuedFacts,
+): readonly Op[] {
+  const { token, node } = prepared;
+  const spent: TokenRecord = {
+    ...token.value,
+    used: {
+      at: use.now.getTime(),
+      from: use.from,
+      spkiSha256: issued.spkiSha256,
+      serialHex: issued.serialHex,
+      authority: issued.authority,
+    },
+  };
+  return [update(tokens, spent, token.revision), nodeOp(node, nodeRecord(use, issued, "join_string", node?.value))];
+}
+
+/** The op that notes an agent's newer certificate in its node record. */
+export function renewedOp(node: Stored<NodeRecord>, issued: IssuedFacts): Op {
+  return update(nodes, { ...node.value, ...newest(issued) }, node.revision);
+}
+
+export interface RecoverUse {
+  readonly id: SpiffeId;
+  readonly serialHex: string;
+  readonly clientNonce: Uint8Array;
+  readonly serverNonce: Uint8Array;
+  readonly csrDer: Uint8Array;
+  readonly signature: Uint8Array;
+  /** SHA-256 of the new key. */
+  readonly spkiSha256: string;
+  readonly now: Date;
+}
+
+/**
+ * Judges an agent that comes back by the record of its last certificate, not by its chain: key equal, newest of its
+ * line, neither banned nor evicted, within the grace, and a new key. Throws "denied" and "unauthenticated".
+ */
+export async function prepareRecover(
+  deps: Pick<TokenDeps, "store" | "trustDomain"> & { readonly graceSeconds: number },
+  use: RecoverUse,
+): Promise<Stored<NodeRecord>> {
+  const node = await findNode(deps.store, use.id);
+  const joinAgain = `signet token create --agent ${use.id.replace(/^.*\/agent\//, "")}`;
+  if (node === undefined || node.value.state === "evicted") {
+    throw new CaError("denied", `no node ${use.id} has joined here`, { rule: "node_unknown", cure: joinAgain });
+  }
+  refuseBanned(node.value);
+  if (node.value.serialHex !== use.serialHex) {
+    throw new CaError("denied", "a newer certificate of this node was issued", { rule: "certificate_replaced", cure: joinAgain });
+  }
+  const graceMs = deps.graceSeconds * 1000;
+  if (use.now.getTime() > node.value.notAfter + graceMs) {
+    throw new CaError("denied", `the certificate ended at ${new Date(node.value.notAfter).toISOString()}, too long ago`, {
+      rule: "grace_over",
+      limit: `${deps.graceSeconds} s`,
+      cure: joinAgain,
+    });
+  }
+  const last = await deps.store.get(certificates, certificateKey(node.value.serialHex, node.value.authority));
+  if (last === undefined || last.value.spiffeId !== use.id) {
+    throw new CaError("denied", "that certificate is not recorded here", { rule: "node_unknown", cure: joinAgain });
+  }
+  const transcript = recoverTranscript({
+    trustDomain: deps.trustDomain,
+    id: use.id,
+    serialHex: use.serialHex,
+    clientNonce: use.clientNonce,
+    serverNonce: use.serverNonce,
+    csrSha256: Buffer.from(sha256Hex(use.csrDer), "hex"),
+  });
+  if (!signedBy(last.value.der, transcript, use.signature)) {
+    throw new CaError("unauthenticated", "the proof is not by the key of that certificate", { rule: "key_not_ours" });
+  }
+  if (use.spkiSha256 === last.value.spkiSha256) {
+    throw new CaError("bad_request", "coming back needs a new key, this is that of the last certificate");
+  }
+  return node;
+}
+
+function refuseBanned(node: NodeRecord | undefined): void {
+  if (node?.state === "banned") {
+    throw new CaError("denied", `${node.agentId} is banned`, { rule: "node_banned", retry: "never" });
+  }
+}
+
+function signedBy(certificateDer: Uint8Array, octets: Uint8Array, signature: Uint8Array): boolean {
+  const { publicKey } = parseCertificate(certificateDer);
+  const key = createPublicKey({ key: Buffer.from(publicKey.der), format: "der", type: "spki" });
+  return verify(publicKey.type === "ed25519" ? null : "sha256", octets, key, signature);
+}
+
+function nodeOp(held: Stored<NodeRecord> | undefined, record: NodeRecord): Op {
+  return held === undefined ? putIfAbsent(nodes, record) : update(nodes, record, held.revision);
+}
+
+function nodeRecord(
+  use: JoinUse,
+  issued: IssuedFacts,
+  attestation: NodeRecord["attestation"],
+  former: NodeRecord | undefined,
+): NodeRecord {
+  return {
+    agentId: use.id,
+    state: "member",
+    attestation,
+    joinedAt: former?.state === "member" ? former.joinedAt : use.now.getTime(),
+    joinedFrom: use.from,
+    ...newest(issued),
+  };
+}
+
+function newest(issued: IssuedFacts): IssuedFacts {
+  const { serialHex, authority, notAfter, spkiSha256 } = issued;
+  return { serialHex, authority, notAfter, spkiSha256 };
+}
+
+/** Reads a certificate record by serial and authority; undefined when it is not recorded. */
+export async function recordedCertificate(
+  store: Pick<Store, "get">,
+  serialHex: string,
+  authority: string,
+): Promise<Stored<CertificateRecord> | undefined> {
+  return store.get(certificates, certificateKey(serialHex, authority));
+}

@@ -1,0 +1,59 @@
+// CRLs are signed anew long before they end, without any revocation.
+import { audited, serverActor } from "../audit/audit.ts";
+import type { RotationDeps } from "../authority/rotation.ts";
+import { crlLifeSeconds, signCrl } from "../authority/sign-crl.ts";
+import { crls } from "../store/collections/crls.ts";
+import { revocations } from "../store/collections/revocations.ts";
+import { trust } from "../store/collections/trust.ts";
+import { update } from "../store/store.ts";
+import { commit } from "../registry/committed.ts";
+import type { RevokedCertificate } from "../x509/crl.ts";
+
+export type PublishDeps = Pick<RotationDeps, "store" | "keys" | "clock" | "random" | "announcements" | "state">;
+
+/** How old an intermediate's CRL gets before it is signed anew, milliseconds. */
+const refreshAfterMs = 86_400_000;
+/** How long before its end a root's is, where the root's key is here, milliseconds. */
+const rootBeforeEndMs = 30 * 86_400_000;
+
+/** Signs anew each CRL that is due, all in one commit under one new sequence. Resolves to the names of their authorities. */
+export async function publishDueCrls(deps: PublishDeps): Promise<readonly string[]> {
+  const view = deps.state.view();
+  const now = deps.clock.now();
+  const due = view.authorities.flatMap((authority) => {
+    const crl = view.crls.find(({ value }) => value.authority === authority.record.name);
+    if (crl === undefined || !authority.record.keyHere) return [];
+    const dueAt =
+      authority.record.kind === "root" ? crl.value.nextUpdate - rootBeforeEndMs : crl.value.thisUpdate + refreshAfterMs;
+    return now.getTime() >= dueAt ? [{ authority, crl }] : [];
+  });
+  if (due.length === 0) return [];
+  const ops = await Promise.all(
+    due.map(async ({ authority, crl }) => {
+      const { name, kind, keyId } = authority.record;
+      const revoked: RevokedCertificate[] = [];
+      for await (const { value } of deps.store.scan(revocations, "key", { from: [`${keyId}/`], to: [`${keyId}0`] })) {
+        if (value.serialHex !== "*" && value.notAfter >= now.getTime()) {
+          revoked.push({ serialHex: value.serialHex, at: new Date(value.revokedAt), reason: value.reason });
+        }
+      }
+      const signed = await signCrl({ name, certificate: authority.certificate }, await deps.keys.open(name), {
+        number: crl.value.number + 1n,
+        thisUpdate: now,
+        nextUpdate: new Date(now.getTime() + crlLifeSeconds[kind] * 1000),
+        revoked,
+      });
+      return update(crls, signed, crl.revision);
+    }),
+  );
+  const names = due.map(({ authority }) => authority.record.name);
+  const result = await commit(deps.store, [
+    update(trust, { ...view.trust.value, deniedSequence: view.trust.value.deniedSequence + 1n }, view.trust.revision),
+    ...ops,
+    audited(deps, serverActor, { at: now, action: "crl.publish", subject: names.join(" ") }),
+  ]);
+  await deps.state.reload();
+  if (!result.done) return [];
+  deps.announcements.trustChanged();
+  return names;
+}

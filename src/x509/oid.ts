@@ -1,0 +1,67 @@
+/** The object identifiers that we read or write, dotted, by the name that their RFC gives. */
+export const OID = {
+  // key and signature algorithms: RFC 3279, 4055, 5480, 5758, 8410
+  ecPublicKey: "1.2.840.10045.2.1",
+  prime256v1: "1.2.840.10045.3.1.7",
+  secp384r1: "1.3.132.0.34",
+  rsaEncryption: "1.2.840.113549.1.1.1",
+  ed25519: "1.3.101.112",
+  ecdsaWithSha256: "1.2.840.10045.4.3.2",
+  ecdsaWithSha384: "1.2.840.10045.4.3.3",
+  ecdsaWithSha512: "1.2.840.10045.4.3.4",
+  sha256WithRsa: "1.2.840.113549.1.1.11",
+  sha384WithRsa: "1.2.840.113549.1.1.12",
+  sha512WithRsa: "1.2.840.113549.1.1.13",
+  sha1: "1.3.14.3.2.26",
+  sha256: "2.16.840.1.101.3.4.2.1",
+
+  // PKCS#10 attributes: RFC 2985
+  extensionRequest: "1.2.840.113549.1.9.14",
+  challengePassword: "1.2.840.113549.1.9.7",
+
+  // extensions: RFC 5280 4.2, 5.2, 5.3
+  subjectKeyIdentifier: "2.5.29.14",
+  keyUsage: "2.5.29.15",
+  subjectAltName: "2.5.29.17",
+  issuerAltName: "2.5.29.18",
+  basicConstraints: "2.5.29.19",
+  crlNumber: "2.5.29.20",
+  crlReason: "2.5.29.21",
+  deltaCrlIndicator: "2.5.29.27",
+  issuingDistributionPoint: "2.5.29.28",
+  nameConstraints: "2.5.29.30",
+  crlDistributionPoints: "2.5.29.31",
+  certificatePolicies: "2.5.29.32",
+  policyMappings: "2.5.29.33",
+  authorityKeyIdentifier: "2.5.29.35",
+  policyConstraints: "2.5.29.36",
+  extendedKeyUsage: "2.5.29.37",
+  inhibitAnyPolicy: "2.5.29.54",
+  authorityInfoAccess: "1.3.6.1.5.5.7.1.1",
+  ocspNoCheck: "1.3.6.1.5.5.7.48.1.5",
+
+  // access methods and key purposes: RFC 5280 4.2.1.12, 4.2.2.1
+  ocsp: "1.3.6.1.5.5.7.48.1",
+  caIssuers: "1.3.6.1.5.5.7.48.2",
+  anyExtendedKeyUsage: "2.5.29.37.0",
+  serverAuth: "1.3.6.1.5.5.7.3.1",
+  clientAuth: "1.3.6.1.5.5.7.3.2",
+  codeSigning: "1.3.6.1.5.5.7.3.3",
+  emailProtection: "1.3.6.1.5.5.7.3.4",
+  ocspSigning: "1.3.6.1.5.5.7.3.9",
+
+  // name attributes: RFC 5280 4.1.2.4, RFC 4519
+  commonName: "2.5.4.3",
+  surname: "2.5.4.4",
+  serialNumber: "2.5.4.5",
+  countryName: "2.5.4.6",
+  localityName: "2.5.4.7",
+  stateOrProvinceName: "2.5.4.8",
+  streetAddress: "2.5.4.9",
+  organizationName: "2.5.4.10",
+  organizationalUnitName: "2.5.4.11",
+  dnQualifier: "2.5.4.46",
+  domainComponent: "0.9.2342.19200300.100.1.25",
+  userId: "0.9.2342.19200300.100.1.1",
+  emailAddress: "1.2.840.113549.1.9.1",
+} as const;

@@ -1,15 +1,32 @@
 // A held identity as JSON, for the agent's own files.
 import { z } from "zod";
-import { parseSpiffeId, type SpiffeId } from "../src/spiffe/id.ts";
+import { parseSpiffeId } from "../src/spiffe/id.ts";
 import type { HeldIdentity } from "./identities/held-identity.ts";
 
+/** A held identity as it stands in a file: octets in base64, times as RFC 3339, 64-bit numbers as text. */
+export interface StoredIdentity {
+  readonly spiffeId: string;
+  readonly chain: readonly string[];
+  readonly key: string;
+  readonly serialHex: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+  readonly ttlSeconds: number;
+  readonly obtainedAt: string;
+  readonly renewAt: string;
+  readonly jitter: number;
+  readonly authority: string;
+  readonly limitedByAuthority: boolean;
+  readonly entryId: string;
+  readonly entryRevision: string;
+}
+
 const base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/);
-const number64 = z.string().regex(/^\d{1,20}$/);
 const time = z.iso.datetime();
 
-/** The shape of a held identity in a file. */
-export const storedIdentity = z.object({
-  spiffeId: z.string().transform((text): SpiffeId => parseSpiffeId(text)),
+/** Reads a stored identity. */
+export const storedIdentity: z.ZodType<StoredIdentity> = z.object({
+  spiffeId: z.string(),
   chain: z.array(base64).min(1).max(16),
   key: base64,
   serialHex: z.string().regex(/^[0-9a-f]{2,40}$/),
@@ -22,11 +39,11 @@ export const storedIdentity = z.object({
   authority: z.string(),
   limitedByAuthority: z.boolean(),
   entryId: z.string(),
-  entryRevision: number64,
+  entryRevision: z.string().regex(/^\d{1,20}$/),
 });
 
 /** Makes the JSON value of a held identity. It holds the private key. */
-export function toStored(held: HeldIdentity): z.input<typeof storedIdentity> {
+export function toStored(held: HeldIdentity): StoredIdentity {
   return {
     spiffeId: held.spiffeId,
     chain: held.chainDer.map((der) => Buffer.from(der).toString("base64")),
@@ -45,10 +62,10 @@ export function toStored(held: HeldIdentity): z.input<typeof storedIdentity> {
   };
 }
 
-/** The held identity of what was read. */
-export function fromStored(stored: z.output<typeof storedIdentity>): HeldIdentity {
+/** The held identity of what was read. Throws SpiffeError when its ID is none. */
+export function fromStored(stored: StoredIdentity): HeldIdentity {
   return {
-    spiffeId: stored.spiffeId,
+    spiffeId: parseSpiffeId(stored.spiffeId),
     chainDer: stored.chain.map(octets),
     keyDer: octets(stored.key),
     serialHex: stored.serialHex,

@@ -124,6 +124,20 @@ export class TrustStore {
     await this.flush();
   }
 
+  /** Takes over a state that a join string vouches for, whatever was held before. */
+  async replace(trust: Required<TrustOffer>, joinAddresses: readonly string[]): Promise<void> {
+    this.#state = {
+      trustDomain: this.#state.trustDomain,
+      bundle: trust.bundle,
+      denyList: trust.denyList,
+      crlsDer: trust.crlsDer,
+      pushedAddresses: trust.addresses,
+      joinAddresses,
+    };
+    this.#tell();
+    await this.flush();
+  }
+
   /** Makes the state durable if it is not. Never rejects. */
   flush(): Promise<void> {
     this.#saving = this.#saving.then(() => this.#save());

@@ -121,12 +121,14 @@ async function hello(client: Http2Client, expect: SpiffeId): Promise<string | un
 }
 
 async function firstLineOfStdin(stop: AbortSignal): Promise<string | undefined> {
-  const lines = createInterface({ input: process.stdin, signal: stop });
-  for await (const line of lines) {
-    if (line.trim() === "") continue;
-    lines.close();
+  try {
+    for await (const line of createInterface({ input: process.stdin, signal: stop })) {
+      if (line.trim() !== "") return line.trim();
+    }
+    return undefined;
+  } finally {
+    // Whoever started us may keep its end open; that shall not keep us alive.
+    process.stdin.pause();
     process.stdin.unref?.();
-    return line.trim();
   }
-  return undefined;
 }

@@ -43,7 +43,11 @@ export function createReport(name: string, json: boolean): Report {
       write("accepted", fields, `accepted ${spiffeId} with certificate ${serialHex.slice(0, 8)}…`);
     },
     refused: ({ reason, detail, spiffeId }, role) =>
-      write("refused", { role, reason, spiffeId, detail }, `refused a ${role === "server" ? "caller" : "server"}: ${detail}`),
+      write(
+        "refused",
+        { role, reason, spiffeId, detail },
+        `refused a ${role === "server" ? "caller" : "server"}: ${detail}`,
+      ),
     firstCall: () => write("first_call", {}, "the first call was answered"),
     failed: (detail) => write("failed", { detail }, `a call failed: ${detail}`),
     stats: (stats) => {

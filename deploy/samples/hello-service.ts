@@ -14,8 +14,8 @@ import {
   type ServerGuard,
   serverOptions,
 } from "signet/sdk";
-import { type HelloConfig, parseConfig, usage } from "./hello-config.ts";
 import { type Caller, startCaller } from "./hello-caller.ts";
+import { type HelloConfig, parseConfig, usage } from "./hello-config.ts";
 import { createReport, type Report } from "./hello-report.ts";
 
 /** Runs until SIGTERM or SIGINT; answers the exit code. */
@@ -40,6 +40,8 @@ export async function runHelloService(name: string, args: readonly string[]): Pr
   return 0;
 }
 
+const settings = { maxConcurrentStreams: 100, maxHeaderListSize: 16 * 1024 };
+
 interface Service {
   readonly source: DirectorySource;
   readonly guard: ServerGuard;
@@ -53,7 +55,7 @@ async function openService(config: HelloConfig, report: Report, signal: AbortSig
 
   // Who may connect at all is decided before the first byte; what each of them may call, by route.
   const counter = createPeerCounter();
-  const server = createSecureServer(serverOptions(source), (request, response) => {
+  const server = createSecureServer({ ...serverOptions(source), settings }, (request, response) => {
     answer(request, response, { config, source, peer: guard.peerOf(request) });
   });
   const guard = guardServer(server, source, {

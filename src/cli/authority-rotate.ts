@@ -31,7 +31,7 @@ export async function rotateAuthority(cli: Cli, flags: RotateFlags): Promise<Exi
   }
   const rootKeyPem = flags.rootKey === undefined ? undefined : await readRootKeyPem(flags.rootKey, flags.rootPassphraseFile);
   const watch = flags.wait !== undefined;
-  return withAdmin(cli, "cannot rotate the intermediate", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot rotate the intermediate", async (admin) => {
     const view = createView(cli, watch);
     const interrupted = cli.interrupts.signal();
     const over = new AbortController();

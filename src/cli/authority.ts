@@ -52,7 +52,7 @@ export function addAuthority(program: Command, declare: Declare): void {
 }
 
 async function listAuthorities(cli: Cli): Promise<ExitCode> {
-  return withAdmin(cli, "cannot list the authorities", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot list the authorities", async (admin) => {
     const { print } = cli;
     const { authorities } = await admin.call("listAuthorities", {});
     if (print.format !== "table") await print.value(authorities.map(authorityObject));
@@ -79,7 +79,7 @@ function nextOf(authority: Authority, now: Date): string {
 }
 
 async function showAuthority(cli: Cli, _flags: unknown, name: string): Promise<ExitCode> {
-  return withAdmin(cli, "cannot show the authority", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot show the authority", async (admin) => {
     const { print } = cli;
     const { authority } = await namingNearest(admin.call("getAuthority", { name }), {
       name,

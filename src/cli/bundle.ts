@@ -12,7 +12,7 @@ import { CliError, type ExitCode, reasonOf, wrongUse } from "./failure.ts";
 import { counted, plain } from "./layout.ts";
 import { endsShort } from "./moments.ts";
 import { bundleObject } from "./objects.ts";
-import { readSecret } from "./root-key-file.ts";
+import { readPassphrase } from "./root-key-file.ts";
 
 export function addBundle(program: Command, declare: Declare): void {
   const bundle = declare.group(program, "bundle", "the roots that services trust: show");
@@ -50,9 +50,9 @@ async function showBundle(cli: Cli, flags: ShowFlags): Promise<ExitCode> {
   if (flags.out !== undefined && form !== "pem" && form !== "spiffe" && form !== "pkcs12") {
     throw wrongUse("--out goes with -o pem, spiffe or pkcs12", "signet bundle show -o pem --out ca.crt");
   }
-  const password = flags.passwordFile === undefined ? "" : (await readSecret(flags.passwordFile, "the password")).replace(/\r?\n$/, "");
+  const password = flags.passwordFile === undefined ? "" : await readPassphrase(flags.passwordFile);
   if (form === "pkcs12" && password.length < 6) throw wrongUse("the password of a trust store has at least 6 characters: keytool reads no shorter one");
-  return withAdmin(cli, "cannot show the trust bundle", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot show the trust bundle", async (admin) => {
     const { bundle } = await admin.call("getTrustBundle", {});
     if (bundle === undefined) throw new CliError(1, "the server answered without the bundle");
     if (form === "pkcs12") {

@@ -40,7 +40,7 @@ async function listCertificates(
   cli: Cli,
   flags: { readonly id?: string; readonly authority?: string; readonly live?: boolean; readonly limit?: number },
 ): Promise<ExitCode> {
-  return withAdmin(cli, "cannot list the certificates", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot list the certificates", async (admin) => {
     const { print } = cli;
     const certificates = await allPages(async (page) => {
       const answer = await admin.call("listCertificates", {
@@ -90,7 +90,7 @@ async function showCertificate(cli: Cli, _flags: unknown, serial: string): Promi
   if (!/^[0-9a-f]{1,40}$/.test(serialHex)) {
     throw wrongUse(`${serial} is not a serial: it has at most 40 hexadecimal digits`, "signet cert list");
   }
-  return withAdmin(cli, "cannot show the certificate", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot show the certificate", async (admin) => {
     const { print } = cli;
     const { certificate } = await admin.call("getCertificate", { serialHex });
     if (certificate === undefined) throw new CliError(1, `no certificate ${serialHex}`, { cure: "signet cert list" });

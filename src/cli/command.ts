@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { parseDuration } from "../platform/durations.ts";
 import type { Handler, SharedFlags } from "./context.ts";
-import { wrongUse } from "./failure.ts";
+import { reasonOf, wrongUse } from "./failure.ts";
 
 /** Which of the shared flags a command takes: those of a call to the server, to the agent, of a process, or of neither. */
 export type Reach = "admin" | "agent" | "process" | "local" | "none";
@@ -121,7 +121,7 @@ export function duration(flag: string): (text: string) => number {
     try {
       return parseDuration(text);
     } catch (error) {
-      throw wrongUse(`${flag} ${text}: not a duration such as 90s, 10m, 1h30m or 30d`, undefined, error);
+      throw wrongUse(`${flag}: ${reasonOf(error)}`, undefined, error);
     }
   };
 }

@@ -1,5 +1,5 @@
 // The way to a server or agent: which socket, and what to say when nobody is there.
-import type { ClientReadableStream, MethodDefinition } from "@grpc/grpc-js";
+import type { ClientReadableStream, MethodDefinition, requestCallback } from "@grpc/grpc-js";
 import { readFile, stat } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { join } from "node:path";
@@ -92,8 +92,10 @@ async function withPeer<Service extends Methods, Result>(
     "grpc.enable_http_proxy": 0,
   });
   // The definitions of one service share no type; the names tie request and response together.
-  const definitionOf = (name: string): MethodDefinition<never, never> =>
-    service[name] as unknown as MethodDefinition<never, never>;
+  const definitionOf = <Name extends keyof Service & string>(
+    name: Name,
+  ): MethodDefinition<RequestOf<Service[Name]>, ResponseOf<Service[Name]>> =>
+    service[name] as unknown as MethodDefinition<RequestOf<Service[Name]>, ResponseOf<Service[Name]>>;
   const peer: Peer<Service> = {
     call: async (name, request, options = {}) => {
       const method = definitionOf(name);
@@ -110,9 +112,10 @@ async function withPeer<Service extends Methods, Result>(
               message,
               metadata,
               callOptions,
-              callback,
+              // grpc-js gives no value with an error only.
+              callback as requestCallback<ResponseOf<Service[typeof name]>>,
             ),
-          request as never,
+          request,
           { deadlineMs },
         );
       } finally {
@@ -121,11 +124,11 @@ async function withPeer<Service extends Methods, Result>(
     },
     stream: async function* (name, request, signal) {
       const method = definitionOf(name);
-      const call: ClientReadableStream<never> = client.makeServerStreamRequest(
+      const call: ClientReadableStream<ResponseOf<Service[typeof name]>> = client.makeServerStreamRequest(
         method.path,
         method.requestSerialize,
         method.responseDeserialize,
-        request as never,
+        request,
         new Metadata(),
         {},
       );

@@ -95,7 +95,7 @@ async function createEntry(
   cli: Cli,
   flags: EntryFlags & { readonly id: string; readonly agent: string },
 ): Promise<ExitCode> {
-  return withAdmin(cli, "cannot create the entry", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot create the entry", async (admin) => {
     const answer = await admin.call("createEntry", {
       id: flags.id,
       agent: flags.agent,
@@ -121,7 +121,7 @@ async function updateEntry(
   if (changes.every((change) => change === undefined)) {
     throw wrongUse(`nothing to change in ${name}: give --add-dns, --ttl or another flag`, "signet entry update --help");
   }
-  return withAdmin(cli, "cannot update the entry", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot update the entry", async (admin) => {
     const answer = await namingNearest(
       admin.call("updateEntry", {
         entry: name,
@@ -169,7 +169,7 @@ async function printEntry(cli: Cli, state: EntryState): Promise<void> {
 }
 
 async function listEntries(cli: Cli, flags: { readonly agent?: string }): Promise<ExitCode> {
-  return withAdmin(cli, "cannot list the entries", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot list the entries", async (admin) => {
     const { print } = cli;
     const states = await everyEntry(admin, flags.agent ?? "");
     if (print.format !== "table") {
@@ -193,7 +193,7 @@ async function listEntries(cli: Cli, flags: { readonly agent?: string }): Promis
 }
 
 async function showEntry(cli: Cli, _flags: unknown, name: string): Promise<ExitCode> {
-  return withAdmin(cli, "cannot show the entry", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot show the entry", async (admin) => {
     const state = await getEntry(admin, name);
     await printEntry(cli, state);
     if (!state.agentJoined && state.entry !== undefined) {
@@ -204,7 +204,7 @@ async function showEntry(cli: Cli, _flags: unknown, name: string): Promise<ExitC
 }
 
 async function deleteEntry(cli: Cli, flags: RiskFlags & { readonly revision?: number }, name: string): Promise<ExitCode> {
-  return withAdmin(cli, "cannot delete the entry", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot delete the entry", async (admin) => {
     const { print } = cli;
     const state = await getEntry(admin, name);
     const entry = state.entry;

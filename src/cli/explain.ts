@@ -34,7 +34,7 @@ async function explain(
   flags: { readonly id: string; readonly agent?: string; readonly csr?: string },
 ): Promise<ExitCode> {
   const csr = flags.csr === undefined ? undefined : await readCsr(flags.csr);
-  return withAdmin(cli, "cannot explain", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot explain", async (admin) => {
     const { print } = cli;
     const answer = await admin.call("explain", {
       id: flags.id,

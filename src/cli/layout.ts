@@ -1,4 +1,5 @@
 // Lines, tables and facts that fit a terminal. What comes in is foreign: control and bidi characters leave as escapes.
+import { escapeControls } from "../platform/foreign-text.ts";
 
 export type Tone = "good" | "warn" | "bad" | "dim";
 
@@ -22,9 +23,7 @@ export interface TableText {
 }
 
 /** Escapes what could move a cursor, hide or reverse text; keeps everything else, at any length. */
-export function plain(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
-}
+export const plain: (text: string) => string = escapeControls;
 
 /** A table whose columns are as wide as their widest cell; the last one is wrapped, others left out, where it is narrow. */
 export function table<Row>(

@@ -48,22 +48,6 @@ export function when(date: Date | undefined, now: Date): string {
   return seconds < daySeconds ? `in ${formatDuration(seconds)}` : day(date);
 }
 
-/** A length of time to two units where the second one says something: `12 d 4 h`, `5 h 58 min`, `40 s`. */
-export function longDuration(seconds: number): string {
-  const whole = Math.max(0, Math.floor(seconds));
-  const units = [
-    ["d", daySeconds],
-    ["h", 3600],
-    ["min", 60],
-    ["s", 1],
-  ] as const;
-  const first = units.findIndex(([, size]) => whole >= size);
-  const [name, size] = units[first === -1 ? 3 : first] ?? ["s", 1];
-  const [nextName, nextSize] = units[first + 1] ?? ["s", 0];
-  const rest = first === -1 || nextSize === 0 ? 0 : Math.floor((whole % size) / nextSize);
-  return rest === 0 ? `${Math.floor(whole / size)} ${name}` : `${Math.floor(whole / size)} ${name} ${rest} ${nextName}`;
-}
-
 export function secondsTo(date: Date, now: Date): number {
   return (date.getTime() - now.getTime()) / 1000;
 }

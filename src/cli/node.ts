@@ -38,7 +38,7 @@ async function listNodes(
   cli: Cli,
   flags: { readonly bundleBelow?: number; readonly notSeen?: number },
 ): Promise<ExitCode> {
-  return withAdmin(cli, "cannot list the nodes", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot list the nodes", async (admin) => {
     const { print } = cli;
     const nodes = await everyNode(admin, {
       bundleBelow: BigInt(flags.bundleBelow ?? 0),
@@ -93,7 +93,7 @@ function offset(seconds: number): string {
 }
 
 async function showNode(cli: Cli, _flags: unknown, name: string): Promise<ExitCode> {
-  return withAdmin(cli, "cannot show the node", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot show the node", async (admin) => {
     const { print } = cli;
     const { node } = await namingNearest(admin.call("getNode", { node: name }), {
       name,

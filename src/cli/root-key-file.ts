@@ -1,6 +1,6 @@
 // The key of a root that is kept elsewhere: read and decrypted here, so that its passphrase never leaves this process.
 import { createPrivateKey } from "node:crypto";
-import { readSecretFile } from "../platform/atomic-file.ts";
+import { readPassphraseFile, readSecretFile } from "../platform/atomic-file.ts";
 import { CliError, reasonOf, wrongUse } from "./failure.ts";
 
 /**
@@ -8,14 +8,14 @@ import { CliError, reasonOf, wrongUse } from "./failure.ts";
  * when the file is no key, or its passphrase is missing or wrong.
  */
 export async function readRootKeyPem(file: string, passphraseFile: string | undefined): Promise<string> {
-  const pem = await readSecret(file, "the root key");
+  const pem = Buffer.from(await orSay(file, "the root key", readSecretFile(file))).toString("utf8");
   const isEncrypted = pem.includes("-----BEGIN ENCRYPTED PRIVATE KEY-----");
   if (!pem.includes("PRIVATE KEY-----")) throw wrongUse(`${file} holds no private key in PEM`);
   if (isEncrypted && passphraseFile === undefined) {
     throw wrongUse(`the root key ${file} is encrypted: its passphrase is needed`, `signet authority rotate --root-key ${file} --root-passphrase-file FILE`);
   }
   const passphrase =
-    passphraseFile === undefined ? undefined : (await readSecret(passphraseFile, "the passphrase")).replace(/\r?\n$/, "");
+    passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile);
   try {
     const key = createPrivateKey({ key: pem, format: "pem", ...(isEncrypted ? { passphrase } : {}) });
     return key.export({ type: "pkcs8", format: "pem" }).toString();
@@ -26,11 +26,17 @@ export async function readRootKeyPem(file: string, passphraseFile: string | unde
   }
 }
 
-/** A file that only its owner may read, as text. */
-export async function readSecret(file: string, what: string): Promise<string> {
+/** The passphrase in a file that only its owner may read. Throws CliError 2. */
+export async function readPassphrase(file: string): Promise<string> {
+  return orSay(file, "the passphrase", readPassphraseFile(file));
+}
+
+async function orSay<Content>(file: string, what: string, reading: Promise<Content>): Promise<Content> {
   try {
-    return Buffer.from(await readSecretFile(file)).toString("utf8");
+    return await reading;
   } catch (error) {
-    throw new CliError(2, `cannot read ${what} ${file}: ${reasonOf(error)}`, { cause: error });
+    const why = reasonOf(error);
+    const told = why.startsWith(file) ? why : `${file}: ${why}`;
+    throw new CliError(2, `cannot take ${what} from ${told}`, { cause: error });
   }
 }

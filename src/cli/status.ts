@@ -8,7 +8,7 @@ import { type AdminPeer, withAdmin } from "./connect.ts";
 import type { Cli } from "./context.ts";
 import { CliError, type ExitCode } from "./failure.ts";
 import { counted, grouped, octets, plain, table, wrap } from "./layout.ts";
-import { longDuration, moment, secondsTo } from "./moments.ts";
+import { moment, secondsTo } from "./moments.ts";
 import { statusObject } from "./objects.ts";
 import { jsonText } from "./print.ts";
 
@@ -26,7 +26,7 @@ export function addStatus(program: Command, declare: Declare): void {
 }
 
 async function showStatus(cli: Cli, flags: { readonly watch?: boolean }): Promise<ExitCode> {
-  return withAdmin(cli, "cannot show the status", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot show the status", async (admin) => {
     if (flags.watch === true) return watchStatus(cli, admin);
     const { print } = cli;
     const status = await admin.call("getStatus", {});
@@ -59,7 +59,7 @@ export function statusLines(status: GetStatusResponse, cli: Pick<Cli, "print" | 
   const now = status.serverTime ?? cli.clock.now();
   const problems = status.problems.length;
   const word = problems === 0 ? paint("no problems", "good") : paint(counted(problems, "problem"), "bad");
-  const up = status.startedAt === undefined ? "" : `   up ${longDuration(-secondsTo(status.startedAt, now))}`;
+  const up = status.startedAt === undefined ? "" : `   up ${formatDuration(-secondsTo(status.startedAt, now))}`;
   const store = `${status.storeKind}, ${counted(status.certificatesStored, "certificate")}, ${octets(status.storeBytes)}`;
   const alive = status.authorities.filter(({ state }) => state !== 4 && state !== 6);
   const labelled = (label: string, text: string): readonly string[] =>

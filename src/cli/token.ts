@@ -52,7 +52,7 @@ interface CreateFlags {
 }
 
 async function createToken(cli: Cli, flags: CreateFlags): Promise<ExitCode> {
-  return withAdmin(cli, "cannot make a join string", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot make a join string", async (admin) => {
     const answer = await admin.call("createToken", {
       agent: flags.agent,
       ttlSeconds: flags.ttl ?? defaultTtlSeconds,
@@ -81,7 +81,7 @@ function loopbackOnly(addresses: readonly string[]): boolean {
 }
 
 async function listTokens(cli: Cli): Promise<ExitCode> {
-  return withAdmin(cli, "cannot list the join strings", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot list the join strings", async (admin) => {
     const { print } = cli;
     const tokens = await everyToken(admin);
     if (print.format !== "table") {
@@ -131,7 +131,7 @@ function usedOf(token: Token, now: Date): string {
 }
 
 async function revokeToken(cli: Cli, flags: RiskFlags, tokenId: string): Promise<ExitCode> {
-  return withAdmin(cli, "cannot revoke the join string", async (admin) => {
+  return withAdmin<ExitCode>(cli, "cannot revoke the join string", async (admin) => {
     const tokens = await everyToken(admin);
     const matching = tokens.filter((token) => token.tokenId.startsWith(tokenId.toLowerCase()));
     const [held, second] = matching;

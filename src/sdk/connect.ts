@@ -50,6 +50,7 @@ export function createConnector(source: Source, options: ClientOptions): Connect
   const clock = options.clock ?? systemClock;
   const connectMs = options.connectMs ?? 5_000;
   const context = followContext(source);
+  let closed = false;
   const gate = new Gate({
     source,
     authorize: options.authorize,
@@ -64,11 +65,16 @@ export function createConnector(source: Source, options: ClientOptions): Connect
     connect: async (target, { alpn = [], signal, onLeave = () => {} } = {}) => {
       if (source.identity().notAfter <= clock.now()) throw new SdkError("not_ready", "our own identity has ended");
       const socket = await handshake(target, { alpn, signal, connectMs, context: context() });
+      if (closed) {
+        socket.destroy();
+        throw new SdkError("closed", "the client was closed while it connected");
+      }
       const connection = gate.admit(socket, onLeave);
       if (connection instanceof SdkError) throw connection;
       return connection;
     },
     close: async (withinMs) => {
+      closed = true;
       await gate.drain(withinMs);
       gate.close();
     },

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { type FSWatcher, watch } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { createSecureContext } from "node:tls";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import { newerBundle, type TrustBundle } from "../spiffe/bundle.ts";
 import { type DenyList, newerDenyList } from "../spiffe/deny.ts";
@@ -9,6 +10,7 @@ import { judgeSvid } from "../spiffe/svid.ts";
 import { type IdentitySet, parseSet, readSet, type SetFiles } from "./identity-set.ts";
 import { SdkError } from "./sdk-error.ts";
 import type { Identity, Source } from "./source.ts";
+import { contextOptions } from "./tls-options.ts";
 
 export interface DirectorySourceOptions {
   /** Wait until the directory holds a usable identity, instead of failing; default false. */
@@ -170,21 +172,34 @@ class DirectoryFollower implements DirectorySource {
     const bundle = lower ? before.bundle : newerBundle(before?.bundle, set.bundle);
     const denied = newerDenyList(before?.denied, set.denied);
     const { identity, problem } = this.#identityOf(set, bundle, denied);
-    this.#seen = seen;
     if (identity === undefined) {
+      this.#seen = seen;
       this.#report(problem);
       return;
     }
     const next: State = { identity, bundle, denied };
+    if (identity !== before?.identity || bundle !== before.bundle) tryTls(next);
     const changed =
       before === undefined ||
       before.identity !== next.identity ||
       before.bundle !== next.bundle ||
       before.denied !== next.denied;
+    this.#seen = seen;
     this.#state = next;
     this.#report(problem ?? wentBack(set, next));
-    if (changed && before !== undefined) {
-      for (const listener of [...this.#listeners]) listener();
+    if (changed && before !== undefined) this.#tell();
+  }
+
+  /** All are told: a listener that throws must not keep a deny list from the others. Its error is nobody's to catch. */
+  #tell(): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener();
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
     }
   }
 
@@ -247,6 +262,16 @@ class DirectoryFollower implements DirectorySource {
     if (this.#closed) return;
     this.#timer = setTimeout(() => void this.refresh(), this.#pollMs);
     this.#timer.unref();
+  }
+}
+
+/** What OpenSSL does not take would only be seen when a server swaps its context. */
+function tryTls({ identity, bundle }: State): void {
+  try {
+    createSecureContext(contextOptions(identity, bundle));
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new SdkError("broken", `TLS cannot use the set: ${detail}`, { cause: error });
   }
 }
 

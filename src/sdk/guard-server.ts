@@ -64,7 +64,7 @@ export function guardServer(server: Server, source: Source, options: GuardOption
     onAccepted: options.onAccepted,
     onRefused: options.onRefused,
   });
-  const followIdentity = (): void => server.setSecureContext(contextOptions(source));
+  const followIdentity = (): void => server.setSecureContext(contextOptions(source.identity(), source.bundle()));
   const unsubscribe = source.onChange(followIdentity);
   followIdentity();
   judgeInsteadOfOpenSsl(server);
@@ -186,5 +186,7 @@ function keysOf(of: OfConnection | TLSSocket): readonly object[] {
     readonly session?: Http2Session;
     readonly stream?: { readonly session?: Http2Session };
   };
-  return [of, parts.stream, parts.stream?.session, parts.session, parts.socket].filter((key) => typeof key === "object" && key !== null);
+  return [of, parts.stream, parts.stream?.session, parts.session, parts.socket].filter(
+    (key) => typeof key === "object" && key !== null,
+  );
 }

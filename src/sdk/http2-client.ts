@@ -4,12 +4,12 @@ import {
   connect,
   constants,
   type IncomingHttpHeaders,
-  type IncomingHttpStatusHeader,
   type OutgoingHttpHeaders,
 } from "node:http2";
 import { type ClientOptions, type Connector, createConnector, type Target } from "./connect.ts";
 import { createPeerCounter, type PeerCounter, type PeerCounts } from "./counts.ts";
 import type { Connection } from "./gate.ts";
+import { readAnswer, serverAccepted, unlessAborted } from "./http2-stream.ts";
 import type { Peer } from "./peer.ts";
 import { SdkError } from "./sdk-error.ts";
 import type { Source } from "./source.ts";
@@ -179,11 +179,11 @@ class PooledClient implements Http2Client {
   }
 
   async #connect(): Promise<Session> {
-    let session: Session | undefined;
+    const made: { session?: Session } = {};
     const connection = await this.#connector.connect(this.#target, {
       alpn: ["h2"],
       onLeave: () => {
-        if (session !== undefined) this.#leave(session);
+        if (made.session !== undefined) this.#leave(made.session);
       },
     });
     const { socket } = connection;
@@ -195,16 +195,16 @@ class PooledClient implements Http2Client {
       createConnection: () => socket,
       settings: { enablePush: false },
     });
-    const made: Session = { connection, http2, lastStreamId: Number.POSITIVE_INFINITY, left: false };
-    session = made;
+    const session: Session = { connection, http2, lastStreamId: Number.POSITIVE_INFINITY, left: false };
+    made.session = session;
     http2.on("error", () => {});
     http2.on("goaway", (_code, lastStreamId) => {
-      made.lastStreamId = Math.min(made.lastStreamId, lastStreamId);
-      this.#leave(made);
+      session.lastStreamId = Math.min(session.lastStreamId, lastStreamId);
+      this.#leave(session);
     });
-    http2.on("close", () => this.#leave(made));
+    http2.on("close", () => this.#leave(session));
     await serverAccepted(http2, this.#connectMs);
-    return made;
+    return session;
   }
 
   #leave(session: Session): void {
@@ -214,11 +214,7 @@ class PooledClient implements Http2Client {
     if (!session.http2.closed && !session.http2.destroyed) session.http2.close();
   }
 
-  async #send(
-    session: Session,
-    request: Http2Request,
-    signal: AbortSignal,
-  ): Promise<Answer | typeof notProcessed> {
+  async #send(session: Session, request: Http2Request, signal: AbortSignal): Promise<Answer | typeof notProcessed> {
     const { http2, connection } = session;
     signal.throwIfAborted();
     let stream: ClientHttp2Stream;
@@ -246,97 +242,8 @@ function isUsable({ left, http2, connection }: Session): boolean {
   return !left && !http2.closed && !http2.destroyed && !connection.leaving();
 }
 
-/**
- * In TLS 1.3 the client is done before the server has judged it. The server's SETTINGS are the first byte of one that
- * accepted us, so no request is sent before: one that we are refused for was never sent.
- */
-function serverAccepted(http2: ClientHttp2Session, withinMs: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      done();
-      http2.destroy();
-      reject(new SdkError("deadline", `the server did not begin HTTP/2 within ${withinMs / 1000} s`));
-    }, withinMs);
-    const onClose = (): void => {
-      done();
-      reject(new SdkError("lost", "the server closed the new connection: it may have refused our identity"));
-    };
-    const onSettings = (): void => {
-      done();
-      resolve();
-    };
-    const done = (): void => {
-      clearTimeout(timer);
-      http2.off("close", onClose).off("remoteSettings", onSettings);
-    };
-    http2.on("close", onClose).on("remoteSettings", onSettings);
-  });
-}
-
-function readAnswer(
-  stream: ClientHttp2Stream,
-  { signal, maxBodyBytes }: { readonly signal: AbortSignal; readonly maxBodyBytes: number },
-): Promise<{ readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: Uint8Array }> {
-  return new Promise((resolve, reject) => {
-    let headers: (IncomingHttpHeaders & IncomingHttpStatusHeader) | undefined;
-    let failure: Error | undefined;
-    let complete = false;
-    let size = 0;
-    const chunks: Uint8Array[] = [];
-    const cancel = (error: Error): void => {
-      failure ??= error;
-      stream.close(constants.NGHTTP2_CANCEL);
-    };
-    const onAbort = (): void => cancel(abortedBy(signal));
-    signal.addEventListener("abort", onAbort, { once: true });
-    stream.on("response", (received) => {
-      headers = received;
-    });
-    stream.on("data", (chunk: Uint8Array) => {
-      size += chunk.length;
-      if (size > maxBodyBytes) cancel(new SdkError("too_large", `the answer is over ${maxBodyBytes} bytes`));
-      else chunks.push(chunk);
-    });
-    stream.on("end", () => {
-      complete = true;
-    });
-    stream.on("error", (error) => {
-      failure ??= new SdkError("lost", `the connection ended before the answer: ${error.message}`, { cause: error });
-    });
-    stream.on("close", () => {
-      signal.removeEventListener("abort", onAbort);
-      const status = headers?.[":status"];
-      // A stream that was cut may end without an error and without an answer.
-      if (failure === undefined && complete && status !== undefined && stream.rstCode === constants.NGHTTP2_NO_ERROR) {
-        resolve({ status, headers: headers ?? {}, body: new Uint8Array(Buffer.concat(chunks)) });
-      } else {
-        reject(failure ?? new SdkError("lost", "the connection ended before the answer"));
-      }
-    });
-  });
-}
-
 function headersOf({ method = "GET", path, headers = {} }: Http2Request): OutgoingHttpHeaders {
   return { ...headers, ":method": method, ":path": path };
-}
-
-async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  if (signal.aborted) throw abortedBy(signal);
-  let onAbort = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(abortedBy(signal));
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
-}
-
-function abortedBy(signal: AbortSignal): SdkError {
-  const { reason } = signal as { readonly reason: unknown };
-  return reason instanceof SdkError ? reason : new SdkError("aborted", "the request was aborted", { cause: reason });
 }
 
 function parseTarget(target: string): Target {

@@ -1,10 +1,11 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { open, readlink } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { type TrustBundle, parseBundle } from "../spiffe/bundle.ts";
+import { parseBundle, type TrustBundle } from "../spiffe/bundle.ts";
 import { type DenyList, parseDenyList } from "../spiffe/deny.ts";
 import { parseSpiffeId, type TrustDomain, trustDomainOf } from "../spiffe/id.ts";
 import { type Certificate, certificatesFromPem } from "../x509/certificate.ts";
+import { decodePem, encodePem } from "../x509/pem.ts";
 import { SdkError } from "./sdk-error.ts";
 
 /** The files of an identity directory that the SDK uses, all of one version. */
@@ -56,16 +57,20 @@ export async function readSet(dir: string): Promise<SetFiles> {
  * not exactly one URI name that is a SPIFFE ID.
  */
 export function parseSet(files: SetFiles): IdentitySet {
-  const keyPem = blocks(files.tlsPem, /PRIVATE KEY$/).join("");
-  const chainPem = blocks(files.tlsPem, /^CERTIFICATE$/).join("");
   try {
+    const blocks = decodePem(files.tlsPem, { labels: ["PRIVATE KEY", "CERTIFICATE"], max: 20 });
+    const [key, ...otherKeys] = blocks.filter(({ label }) => label === "PRIVATE KEY");
+    if (key === undefined || otherKeys.length > 0) throw new SdkError("broken", "tls.pem holds not exactly one key");
+    const certificates = blocks.filter(({ label }) => label === "CERTIFICATE");
+    const chainPem = certificates.map(({ label, der }) => encodePem(label, der)).join("");
     const [leaf, ...rest] = certificatesFromPem(chainPem);
     if (leaf === undefined) throw new SdkError("broken", "tls.pem holds no certificate");
     const uris = leaf.names.filter(({ kind }) => kind === "uri");
     if (uris.length !== 1) throw new SdkError("broken", "the leaf in tls.pem has not exactly one URI name");
     const trustDomain = trustDomainOf(parseSpiffeId(uris[0]?.value ?? ""));
-    const privateKey = privateKeyOf(keyPem, leaf);
+    const privateKey = privateKeyOf(key.der, leaf);
     const bundle = parseBundle(files.bundleJson, trustDomain);
+    if (bundle.roots.length === 0) throw new SdkError("broken", "bundle.json holds no root");
     const denied = parseDenyList(files.deniedJson);
     return { trustDomain, chain: [leaf, ...rest], chainPem, privateKey, bundle, denied };
   } catch (error) {
@@ -94,10 +99,10 @@ async function readText(path: string): Promise<string> {
   }
 }
 
-function privateKeyOf(keyPem: string, leaf: Certificate): KeyObject {
+function privateKeyOf(pkcs8: Uint8Array, leaf: Certificate): KeyObject {
   let key: KeyObject;
   try {
-    key = createPrivateKey(keyPem);
+    key = createPrivateKey({ key: Buffer.from(pkcs8), format: "der", type: "pkcs8" });
   } catch {
     // The cause is left out: no error may carry bytes of a key.
     throw new SdkError("broken", "tls.pem holds no private key that can be read");
@@ -105,11 +110,6 @@ function privateKeyOf(keyPem: string, leaf: Certificate): KeyObject {
   const spki = createPublicKey(key).export({ format: "der", type: "spki" });
   if (!spki.equals(leaf.publicKey.der)) throw new SdkError("broken", "the key in tls.pem is not the key of its leaf");
   return key;
-}
-
-function blocks(pem: string, label: RegExp): readonly string[] {
-  const found = pem.matchAll(/-----BEGIN ([A-Z0-9 ]{1,40})-----[^-]*-----END \1-----\r?\n?/g);
-  return [...found].filter(([, name]) => label.test(name ?? "")).map(([block]) => `${block.trimEnd()}\n`);
 }
 
 function isMissing(error: unknown): boolean {

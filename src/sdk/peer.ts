@@ -80,7 +80,12 @@ export function judgeChain(chainDer: readonly Uint8Array[], options: JudgeOption
     if (!verdict.ok) return refused(verdict.reason, verdict.detail);
     const { id, leaf, path } = verdict;
     if (!allows(authorize, id)) {
-      return { ok: false, reason: "id_not_allowed", detail: `${id} is not allowed here`, spiffeId: id };
+      return {
+        ok: false,
+        reason: "id_not_allowed",
+        detail: "the SPIFFE ID of the peer is not one that is let in",
+        spiffeId: id,
+      };
     }
     return {
       ok: true,

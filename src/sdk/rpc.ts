@@ -242,6 +242,7 @@ function retryFromWire(retry: Retry, code: RpcCode): RpcRetry {
       return "later";
     case Retry.RETRY_NEVER:
       return "never";
+    case Retry.RETRY_UNSPECIFIED:
     default:
       return retryOfCode(code);
   }

@@ -1,7 +1,7 @@
 // What services import as `signet/sdk`: the one public list. Each export has its description and an example where it is
 // defined.
 
-export { any, type Authorizer, exactly, memberOf, oneOf, under } from "../spiffe/authorizer.ts";
+export { type Authorizer, any, exactly, memberOf, oneOf, under } from "../spiffe/authorizer.ts";
 export type { TrustBundle } from "../spiffe/bundle.ts";
 export type { DeniedCertificate, DenyList } from "../spiffe/deny.ts";
 export {

@@ -10,10 +10,11 @@ import {
 } from "node:tls";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import type { Authorizer } from "../spiffe/authorizer.ts";
+import type { TrustBundle } from "../spiffe/bundle.ts";
 import { encodePem } from "../x509/pem.ts";
 import { judgeChain } from "./peer.ts";
 import { SdkError } from "./sdk-error.ts";
-import type { Source } from "./source.ts";
+import type { Identity, Source } from "./source.ts";
 
 /** What both ends agree to: TLS 1.3 only, and no tickets, since a resumed session skips every check of a certificate. */
 const floor = {
@@ -22,15 +23,21 @@ const floor = {
   secureOptions: constants.SSL_OP_NO_TICKET,
 } as const satisfies SecureContextOptions;
 
-/** Identity and roots of a source as they are now. Every swap repeats the minimum version, else TLS 1.2 comes back. */
-export function contextOptions(source: Source): SecureContextOptions {
-  const { chainPem, privateKey } = source.identity();
+/** What we show and whom we trust, for TLS. Every swap repeats the minimum version, else TLS 1.2 comes back. */
+export function contextOptions(
+  identity: Pick<Identity, "chainPem" | "privateKey">,
+  bundle: Pick<TrustBundle, "roots">,
+): SecureContextOptions {
   return {
     ...floor,
-    key: privateKey.export({ type: "pkcs8", format: "pem" }),
-    cert: chainPem,
-    ca: source.bundle().roots.map(({ raw }) => encodePem("CERTIFICATE", raw)),
+    key: identity.privateKey.export({ type: "pkcs8", format: "pem" }),
+    cert: identity.chainPem,
+    ca: bundle.roots.map(({ raw }) => encodePem("CERTIFICATE", raw)),
   };
+}
+
+function optionsOf(source: Source): SecureContextOptions {
+  return contextOptions(source.identity(), source.bundle());
 }
 
 /** A secure context that is made anew only when identity or bundle changed. */
@@ -39,7 +46,7 @@ export function followContext(source: Source): () => SecureContext {
   return () => {
     const from = [source.identity(), source.bundle()];
     if (made === undefined || from.some((part, index) => part !== made?.from[index])) {
-      made = { from, context: createSecureContext(contextOptions(source)) };
+      made = { from, context: createSecureContext(optionsOf(source)) };
     }
     return made.context;
   };
@@ -55,7 +62,7 @@ export function followContext(source: Source): () => SecureContext {
  * guardServer(server, source, { authorize: exactly(parseSpiffeId("spiffe://prod.example/svc/b")) });
  */
 export function serverOptions(source: Source): TlsOptions {
-  return { ...contextOptions(source), requestCert: true, rejectUnauthorized: true, handshakeTimeout: 10_000 };
+  return { ...optionsOf(source), requestCert: true, rejectUnauthorized: true, handshakeTimeout: 10_000 };
 }
 
 /**
@@ -75,7 +82,7 @@ export function clientOptions(
 ): ConnectionOptions {
   const clock = options.clock ?? systemClock;
   return {
-    ...contextOptions(source),
+    ...optionsOf(source),
     rejectUnauthorized: true,
     checkServerIdentity: (_host, certificate) => {
       const verdict = judgeChain(chainOf(certificate), { source, authorize, peerIs: "server", at: clock.now() });

@@ -1,4 +1,4 @@
-import { type SpiffeId, SpiffeError, type TrustDomain, trustDomainOf } from "./id.ts";
+import { SpiffeError, type SpiffeId, type TrustDomain, trustDomainOf } from "./id.ts";
 
 /** Says whether a peer with this ID, already verified, may go on. */
 export type Authorizer = (id: SpiffeId) => boolean;

@@ -109,7 +109,8 @@ function certificateOf(der: Uint8Array): Certificate | undefined {
     return parseCertificate(der);
   } catch (cause) {
     if (cause instanceof X509Error && cause.code === "bad_key") return undefined;
-    if (cause instanceof X509Error) throw bad(`the certificate of an authority cannot be used: ${cause.message}`, cause);
+    if (cause instanceof X509Error)
+      throw bad(`the certificate of an authority cannot be used: ${cause.message}`, cause);
     throw cause;
   }
 }
@@ -158,5 +159,9 @@ function parse(json: string): JsonObject {
 }
 
 function bad(what: string, cause?: unknown): SpiffeError {
-  return new SpiffeError("bad_bundle", `the trust bundle is refused: ${what}`, cause === undefined ? undefined : { cause });
+  return new SpiffeError(
+    "bad_bundle",
+    `the trust bundle is refused: ${what}`,
+    cause === undefined ? undefined : { cause },
+  );
 }

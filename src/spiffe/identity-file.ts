@@ -70,7 +70,9 @@ function text(top: JsonObject, name: string): string {
 
 function time(top: JsonObject, name: string): Date {
   const value = text(top, name);
-  const date = new Date(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/.test(value) ? value : Number.NaN);
+  const date = new Date(
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/.test(value) ? value : Number.NaN,
+  );
   if (Number.isNaN(date.getTime())) throw bad(`${name} is not a time as RFC 3339 writes it`);
   return date;
 }

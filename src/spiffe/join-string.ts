@@ -13,8 +13,8 @@ import {
   maxSpiffeIdBytes,
   parseTrustDomain,
   pathOf,
-  type SpiffeId,
   SpiffeError,
+  type SpiffeId,
   spiffeId,
   type TrustDomain,
   trustDomainOf,
@@ -108,7 +108,8 @@ function octetsOf(word: string): Uint8Array {
   const octets = Buffer.from(encoded, "base64url");
   if (octets[0] !== version) throw bad("the join string is damaged: it does not begin as one");
   const total = octets.readUInt16BE(1);
-  if (total < headBytes + checksumBytes || total > maxBytes) throw bad("the join string is damaged: its length is wrong");
+  if (total < headBytes + checksumBytes || total > maxBytes)
+    throw bad("the join string is damaged: its length is wrong");
   const wanted = prefix.length + charactersFor(total);
   if (word.length < wanted) throw bad(`the join string is incomplete: ${word.length} of ${wanted} characters`);
   if (word.length > wanted) throw bad(`the join string is too long: ${word.length} of ${wanted} characters`);
@@ -170,7 +171,9 @@ function checkFields(fields: JoinString): void {
 
 /** `host:port`, `10.0.0.1:7443` or `[::1]:7443`; at most 255 characters. What the host is, its user finds out. */
 function isAddress(text: string): boolean {
-  const match = /^(?:\[[0-9A-Fa-f:.]{2,64}(?:%[A-Za-z0-9._-]{1,32})?\]|[A-Za-z0-9._-]{1,249}):([1-9]\d{0,4})$/.exec(text);
+  const match = /^(?:\[[0-9A-Fa-f:.]{2,64}(?:%[A-Za-z0-9._-]{1,32})?\]|[A-Za-z0-9._-]{1,249}):([1-9]\d{0,4})$/.exec(
+    text,
+  );
   return match !== null && Number(match[1]) <= 65535;
 }
 

@@ -1,4 +1,4 @@
-import { parseSpiffeId, pathOf, type SpiffeId, SpiffeError, spiffeId, type TrustDomain } from "./id.ts";
+import { parseSpiffeId, pathOf, SpiffeError, type SpiffeId, spiffeId, type TrustDomain } from "./id.ts";
 
 /** Who an ID may belong to. Each kind owns a name space and an ID has one kind for ever. */
 export type Kind = "server" | "agent" | "admin" | "device" | "workload" | "reserved";

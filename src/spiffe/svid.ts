@@ -1,8 +1,8 @@
 // Who a peer is: the chain that it sent, judged as an X509-SVID by the bundle of its own trust domain.
 import { type Certificate, parseCertificate } from "../x509/certificate.ts";
 import { X509Error } from "../x509/errors.ts";
-import { importPublicKey } from "../x509/spki.ts";
 import { type PathFailure, validatePath } from "../x509/path.ts";
+import { importPublicKey } from "../x509/spki.ts";
 import type { TrustBundle } from "./bundle.ts";
 import { type DenyList, denyIndex } from "./deny.ts";
 import { parseSpiffeId, pathOf, SpiffeError, type SpiffeId, trustDomainOf } from "./id.ts";
@@ -56,8 +56,7 @@ export function judgeSvid(chainDer: readonly Uint8Array[], judgement: SvidJudgem
   const name = svidName(leaf);
   if (!name.ok) return name;
   const { id } = name;
-  const bundle =
-    typeof judgement.bundle === "function" ? judgement.bundle(trustDomainOf(id)) : judgement.bundle;
+  const bundle = typeof judgement.bundle === "function" ? judgement.bundle(trustDomainOf(id)) : judgement.bundle;
   if (bundle === undefined || bundle.trustDomain !== trustDomainOf(id)) {
     return refuse("issuer_unknown", "no bundle is held for the trust domain of the peer");
   }
@@ -70,7 +69,10 @@ export function judgeSvid(chainDer: readonly Uint8Array[], judgement: SvidJudgem
     at: judgement.at,
     purpose: judgement.purpose,
     rule: (path) => {
-      const fault = path.slice(1).map(signingFault).find((found) => found !== undefined);
+      const fault = path
+        .slice(1)
+        .map(signingFault)
+        .find((found) => found !== undefined);
       if (fault !== undefined) return fault;
       if (!path.some(isDenied)) return undefined;
       denied = true;
@@ -96,7 +98,10 @@ export function svidName(leaf: Certificate): { ok: true; id: SpiffeId } | Extrac
   const uris = leaf.names.filter((name) => name.kind === "uri");
   const [uri] = uris;
   if (uri === undefined || uris.length > 1) {
-    return refuse("not_an_svid", `a SPIFFE certificate has exactly one URI among its names, this one has ${uris.length}`);
+    return refuse(
+      "not_an_svid",
+      `a SPIFFE certificate has exactly one URI among its names, this one has ${uris.length}`,
+    );
   }
   try {
     const id = parseSpiffeId(uri.value);

@@ -23,7 +23,9 @@ export interface StoreFaults {
 export function withFaults(store: Store, faults: StoreFaults): Store {
   const calls = { commit: 0, get: 0, scan: 0 };
   const run = async <R>(call: StoreCall, work: () => Promise<R>): Promise<R> => {
-    await judge(faults.before?.(call));
+    // Without a verdict the call is made at once: its place in the order of arrival is not lost.
+    const verdict = faults.before?.(call);
+    if (verdict !== undefined) await judge(verdict);
     const result = await work();
     await judge(faults.after?.(call));
     return result;

@@ -71,8 +71,9 @@ export interface Group {
 export function prepareCommit(ops: readonly Op[], known: WeakSet<object>): PreparedCommit {
   if (ops.length > MAX_OPS) throw new StoreError("wrong_use", `a commit takes 1000 ops, got ${ops.length}`);
   const changed = new Set<string>();
+  const prepared: PreparedOp[] = [];
   let octets = 0;
-  const prepared = ops.map((op): PreparedOp => {
+  for (const op of ops) {
     const { collection, key, kind } = op;
     checkCollection(collection, known);
     checkKey(collection.name, key);
@@ -89,8 +90,8 @@ export function prepareCommit(ops: readonly Op[], known: WeakSet<object>): Prepa
       octets += content.value.length;
       for (const entry of content.entries) octets += entry.length + collection.name.length;
     }
-    return { slot, collection, key, condition: kind === "put_if_absent" ? "absent" : op.revision, content };
-  });
+    prepared.push({ slot, collection, key, condition: kind === "put_if_absent" ? "absent" : op.revision, content });
+  }
   if (octets > MAX_COMMIT_OCTETS) {
     throw new StoreError("wrong_use", `a commit takes ${MAX_COMMIT_OCTETS} octets, got ${octets}`);
   }

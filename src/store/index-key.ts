@@ -2,7 +2,7 @@
 // before those that begin with it. An entry is a tuple, an end mark and the record's key, so entries of equal tuples are
 // ordered by key. Compare entries by UTF-8 octets (`compareText`), which is not the order of JavaScript's `<`.
 //
-// element = "\x02" 16 hex digits (a number) | "\x03" text "\x00" · entry = element* "\x01" key
+// element = "\x02" 10 characters (a number) | "\x03" text "\x00" · entry = element* "\x01" key
 // The index "key" has the bare key as its entry.
 
 import { type IndexValue, type ScanRange, StoreError } from "./store.ts";
@@ -14,7 +14,7 @@ const END = "\x01";
 const NUMBER = "\x02";
 const TEXT = "\x03";
 const BEYOND_ANY_ELEMENT = "\x04";
-const NUMBER_DIGITS = 16;
+const NUMBER_CHARACTERS = 10;
 const MAX_KEY_CHARACTERS = 512;
 
 const float = new DataView(new ArrayBuffer(8));
@@ -40,7 +40,7 @@ export function keyOfEntry(entry: string): string | undefined {
   for (;;) {
     const tag = entry[at];
     if (tag === END) return entry.slice(at + 1);
-    if (tag === NUMBER) at += 1 + NUMBER_DIGITS;
+    if (tag === NUMBER) at += 1 + NUMBER_CHARACTERS;
     else if (tag === TEXT) {
       const end = entry.indexOf("\0", at);
       if (end < 0) return undefined;
@@ -144,23 +144,31 @@ function encodeTuple(tuple: readonly IndexValue[]): string {
   return text;
 }
 
-function checkText(value: string): void {
+function checkText(value: unknown): asserts value is string {
   if (typeof value !== "string") throw new StoreError("wrong_use", "an index value must be text or a number");
   if (value.includes("\0") || !value.isWellFormed()) {
     throw new StoreError("wrong_use", "an index value holds a NUL or half of a surrogate pair");
   }
 }
 
-// IEEE 754 doubles compare like integers once the sign bit is turned round, and all bits of negative ones.
+// IEEE 754 doubles compare like integers once the sign bit is turned round, and all bits of negative ones. The 64 bits
+// go into 10 characters of 7 bits, which are one octet each in UTF-8.
 function encodeNumber(value: number): string {
   if (Number.isNaN(value)) throw new StoreError("wrong_use", "an index value must not be NaN");
   float.setFloat64(0, value === 0 ? 0 : value);
-  const high = float.getInt32(0);
-  const low = float.getUint32(4);
-  const negative = high < 0;
-  return hex(negative ? ~high >>> 0 : (high ^ 0x80000000) >>> 0) + hex(negative ? ~low >>> 0 : low);
-}
-
-function hex(word: number): string {
-  return word.toString(16).padStart(8, "0");
+  const flip = float.getInt32(0) < 0 ? 0xffffffff : 0;
+  const high = float.getUint32(0) ^ (flip === 0 ? 0x80000000 : flip);
+  const low = float.getUint32(4) ^ flip;
+  return String.fromCharCode(
+    high >>> 31,
+    (high >>> 24) & 0x7f,
+    (high >>> 17) & 0x7f,
+    (high >>> 10) & 0x7f,
+    (high >>> 3) & 0x7f,
+    ((high & 0x7) << 4) | (low >>> 28),
+    (low >>> 21) & 0x7f,
+    (low >>> 14) & 0x7f,
+    (low >>> 7) & 0x7f,
+    low & 0x7f,
+  );
 }

@@ -6,7 +6,6 @@ import type { Collection } from "./store.ts";
 
 const HEADER_LENGTH_OCTETS = 4;
 
-const text = new TextEncoder();
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 export type Codec<T> = Pick<Collection<T>, "encode" | "decode">;
@@ -24,7 +23,7 @@ export interface CodecOptions<T> {
  */
 export function jsonCodec<T>(options: CodecOptions<T> = {}): Codec<T> {
   return {
-    encode: (value) => text.encode(JSON.stringify(toJson(value))),
+    encode: (value) => Buffer.from(JSON.stringify(toJson(value)), "utf8"),
     decode: (octets, version) => current(parseJson(octets), version, options),
   };
 }
@@ -41,11 +40,12 @@ export function headerAndBytes<T extends { readonly [P in F]: Uint8Array }, F ex
     encode(value) {
       const octets = value[field];
       if (!(octets instanceof Uint8Array)) throw new TypeError(`${field} must be octets`);
-      const header = text.encode(JSON.stringify(toJson({ ...value, [field]: undefined })));
-      const encoded = new Uint8Array(HEADER_LENGTH_OCTETS + header.length + octets.length);
-      new DataView(encoded.buffer).setUint32(0, header.length);
-      encoded.set(header, HEADER_LENGTH_OCTETS);
-      encoded.set(octets, HEADER_LENGTH_OCTETS + header.length);
+      const header = JSON.stringify(toJson({ ...value, [field]: undefined }));
+      const length = Buffer.byteLength(header, "utf8");
+      const encoded = Buffer.allocUnsafe(HEADER_LENGTH_OCTETS + length + octets.length);
+      encoded.writeUInt32BE(length, 0);
+      encoded.write(header, HEADER_LENGTH_OCTETS, "utf8");
+      encoded.set(octets, HEADER_LENGTH_OCTETS + length);
       return encoded;
     },
     decode(encoded, version) {
@@ -94,9 +94,13 @@ function toJson(value: unknown): unknown {
 
 function objectToJson(value: object): unknown {
   if (Array.isArray(value)) {
-    // By position: a hole counts as undefined, and is refused.
-    const items = Array.from(value, toJson);
-    return items.every((item, i) => item === value[i]) ? value : items;
+    let items: unknown[] | undefined;
+    for (let i = 0; i < value.length; i++) {
+      const item = toJson(value[i]);
+      if (items === undefined && item !== value[i]) items = value.slice(0, i);
+      items?.push(item);
+    }
+    return items ?? value;
   }
   if (value instanceof Uint8Array) {
     return { $bytes: Buffer.from(value.buffer, value.byteOffset, value.length).toString("base64") };
@@ -106,12 +110,18 @@ function objectToJson(value: object): unknown {
   if (prototype !== Object.prototype && prototype !== null) {
     throw new TypeError(`a ${value.constructor?.name ?? "value"} cannot be stored`);
   }
+  const object = value as { readonly [name: string]: unknown };
+  const names = Object.keys(object);
   let copied: [string, unknown][] | undefined;
-  const members = Object.entries(value);
-  for (const [i, [name, member]] of members.entries()) {
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] ?? "";
+    const member = object[name];
     const json = member === undefined ? undefined : toJson(member);
-    if (copied === undefined && (json !== member || name.startsWith("$"))) copied = members.slice(0, i);
-    copied?.push([name.startsWith("$") ? `$${name}` : name, json]);
+    const tagged = name.startsWith("$");
+    if (copied === undefined && (json !== member || tagged)) {
+      copied = names.slice(0, i).map((earlier) => [earlier, object[earlier]]);
+    }
+    copied?.push([tagged ? `$${name}` : name, json]);
   }
   return copied === undefined ? value : Object.fromEntries(copied);
 }

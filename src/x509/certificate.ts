@@ -145,7 +145,8 @@ export function certificatesFromPem(text: string): readonly Certificate[] {
 
 /** The same as certificatesFromPem(), as DER that was not looked at. */
 export function certificateDersFromPem(text: string): readonly Uint8Array[] {
-  if (!text.includes("-----BEGIN CERTIFICATE-----")) throw new X509Error("bad_pem", "there is no certificate in the text");
+  if (!text.includes("-----BEGIN CERTIFICATE-----"))
+    throw new X509Error("bad_pem", "there is no certificate in the text");
   const keys = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY"];
   const blocks = decodePem(text, { labels: ["CERTIFICATE", ...keys], max: MAX_PEM_BLOCKS });
   return blocks.filter((block) => block.label === "CERTIFICATE").map((block) => block.der);

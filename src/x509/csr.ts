@@ -4,8 +4,8 @@ import {
   bitString,
   compareOctets,
   constructedTag,
-  type DerValue,
   DerReader,
+  type DerValue,
   explicit,
   integer,
   oid,
@@ -36,7 +36,7 @@ import { checkSignatureAlgorithm, type Signer, signatureAlgorithmDer, verifySign
 import { parseSpki, type SubjectPublicKey } from "./spki.ts";
 
 /** Octets of a CSR in DER. */
-export const MAX_CSR_OCTETS: number = 16 * 1024;
+const MAX_CSR_OCTETS: number = 16 * 1024;
 /** Characters of a CSR in PEM, text around it included. */
 const MAX_CSR_PEM_CHARACTERS: number = 64 * 1024;
 const CSR_LABELS: readonly string[] = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
@@ -184,9 +184,7 @@ export async function buildCsr(signer: Signer, names: CsrNames = {}): Promise<Ui
     ...(names.ipAddresses ?? []).map(ipName),
   ];
   const attributes =
-    sans.length === 0
-      ? []
-      : [sequence(oid(OID.extensionRequest), set(sequence(subjectAltNameExtension(sans, true))))];
+    sans.length === 0 ? [] : [sequence(oid(OID.extensionRequest), set(sequence(subjectAltNameExtension(sans, true))))];
   const info = sequence(integer(0), emptyName(), signer.spkiDer, explicit(0, ...attributes));
   const signature = await signer.sign(info);
   return sequence(info, signatureAlgorithmDer(type), bitString(signature));

@@ -4,11 +4,11 @@
 import { X509Error } from "./errors.ts";
 
 /** Nesting below one outermost value. */
-export const MAX_DER_DEPTH = 16;
+const MAX_DER_DEPTH = 16;
 /** Octets of an INTEGER: a 4,096-bit number and its sign octet. */
-export const MAX_INTEGER_OCTETS = 513;
+const MAX_INTEGER_OCTETS = 513;
 /** Octets of an OBJECT IDENTIFIER. Arcs are compared as octets, so nothing longer is needed. */
-export const MAX_OID_OCTETS = 64;
+const MAX_OID_OCTETS = 64;
 
 /** First octet of each type that is read or written here. */
 export const TAG = {
@@ -522,7 +522,8 @@ export function oid(dotted: string): Uint8Array {
   const octets: number[] = [];
   for (const arc of [first * 40 + second, ...rest]) {
     const base128 = [arc % 128];
-    for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128)) base128.unshift(0x80 | (left % 128));
+    for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128))
+      base128.unshift(0x80 | (left % 128));
     octets.push(...base128);
   }
   return encode(TAG.oid, Uint8Array.from(octets));

@@ -52,7 +52,9 @@ function textOf(value: DerValue): string | undefined {
     case 0x1a: // VisibleString
       return folded(Buffer.from(value.content).toString("latin1"));
     case 0x1e: // BMPString
-      return value.content.length % 2 === 0 ? folded(Buffer.from(value.content).swap16().toString("utf16le")) : undefined;
+      return value.content.length % 2 === 0
+        ? folded(Buffer.from(value.content).swap16().toString("utf16le"))
+        : undefined;
     default:
       return undefined;
   }

@@ -3,11 +3,11 @@
 import {
   bitString,
   boolean,
-  type DerValue,
-  DerReader,
-  implicit,
   constructedTag,
+  DerReader,
+  type DerValue,
   explicit,
+  implicit,
   integer,
   octetString,
   oid,
@@ -15,6 +15,7 @@ import {
   readBitString,
   readBoolean,
   readDer,
+  readOctetString,
   readOid,
   readSmallInteger,
   readUnsignedInteger,
@@ -26,7 +27,7 @@ import { type GeneralName, generalNames, readGeneralNames, uriName } from "./gen
 import { OID } from "./oid.ts";
 
 /** Extensions of one structure at most. */
-export const MAX_EXTENSIONS = 32;
+const MAX_EXTENSIONS = 32;
 
 /** One extension; `value` is what its OCTET STRING holds. */
 export interface Extension {
@@ -92,7 +93,7 @@ function readExtension(value: DerValue): Extension {
   }
   const octets = reader.next(TAG.octetString, `value of extension ${type}`);
   reader.end(`extension ${type}`);
-  return { oid: type, critical: critical !== undefined, value: octets.content };
+  return { oid: type, critical: critical !== undefined, value: readOctetString(octets) };
 }
 
 /** Reads a KeyUsage: at least one bit, no bits beyond the nine, no superfluous zero bits. Throws "bad_extension". */
@@ -143,7 +144,7 @@ export function readBasicConstraints(value: Uint8Array): BasicConstraints {
 export function readSubjectKeyIdentifier(value: Uint8Array): Uint8Array {
   const der = readDer(value, "subjectKeyIdentifier");
   if (der.tag !== TAG.octetString) throw new X509Error("bad_extension", "subjectKeyIdentifier is not an OCTET STRING");
-  return checkedKeyId(der.content, "subjectKeyIdentifier");
+  return checkedKeyId(readOctetString(der), "subjectKeyIdentifier");
 }
 
 /** Reads an AuthorityKeyIdentifier; issuer and serial come together or not at all. Throws "bad_extension". RFC 5280 4.2.1.1. */
@@ -177,7 +178,8 @@ export function readSubjectAltName(value: Uint8Array): readonly GeneralName[] {
 export function readCrlNumber(value: Uint8Array): bigint {
   const der = readDer(value, "cRLNumber");
   if (der.tag !== TAG.integer) throw new X509Error("bad_extension", "cRLNumber is not an INTEGER");
-  if (der.content.length > 20) throw new X509Error("bad_extension", `cRLNumber has ${der.content.length} octets, at most 20`);
+  if (der.content.length > 20)
+    throw new X509Error("bad_extension", `cRLNumber has ${der.content.length} octets, at most 20`);
   return readUnsignedInteger(der);
 }
 
@@ -191,9 +193,7 @@ function sequenceOf(value: Uint8Array, what: string): DerValue {
 
 /** DER of one Extension around an encoded value. */
 export function extension(type: string, critical: boolean, value: Uint8Array): Uint8Array {
-  return critical
-    ? sequence(oid(type), boolean(true), octetString(value))
-    : sequence(oid(type), octetString(value));
+  return critical ? sequence(oid(type), boolean(true), octetString(value)) : sequence(oid(type), octetString(value));
 }
 
 /** KeyUsage, critical. TypeError when no usage is given. */
@@ -244,7 +244,10 @@ export function crlDistributionPointsExtension(url: string): Uint8Array {
 }
 
 /** AuthorityInfoAccess, not critical. TypeError without an address. RFC 5280 4.2.2.1. */
-export function authorityInfoAccessExtension(urls: { readonly ocsp?: string; readonly caIssuers?: string }): Uint8Array {
+export function authorityInfoAccessExtension(urls: {
+  readonly ocsp?: string;
+  readonly caIssuers?: string;
+}): Uint8Array {
   const methods: Uint8Array[] = [];
   if (urls.ocsp !== undefined) methods.push(sequence(oid(OID.ocsp), uriName(urls.ocsp)));
   if (urls.caIssuers !== undefined) methods.push(sequence(oid(OID.caIssuers), uriName(urls.caIssuers)));

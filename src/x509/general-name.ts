@@ -3,8 +3,8 @@
 import {
   ascii,
   constructedTag,
-  type DerValue,
   DerReader,
+  type DerValue,
   encode,
   explicit,
   primitiveTag,
@@ -17,7 +17,7 @@ import { ipOctets, ipText } from "./ip-address.ts";
 import { nameText, readName } from "./name.ts";
 
 /** Names of one SAN at most. */
-export const MAX_NAMES = 100;
+const MAX_NAMES = 100;
 
 export type GeneralNameKind = "uri" | "dns" | "ip" | "email" | "directory" | "other";
 

@@ -11,7 +11,11 @@ export function ipText(octets: Uint8Array): string {
   const mapped = groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff;
   if (mapped) return `::ffff:${octets.subarray(12).join(".")}`;
   const gap = longestZeros(groups);
-  const hex = (from: number, to: number): string => groups.slice(from, to).map((group) => group.toString(16)).join(":");
+  const hex = (from: number, to: number): string =>
+    groups
+      .slice(from, to)
+      .map((group) => group.toString(16))
+      .join(":");
   return gap === undefined ? hex(0, 8) : `${hex(0, gap.start)}::${hex(gap.end, 8)}`;
 }
 

@@ -41,7 +41,8 @@ export function parseNameConstraints(value: Uint8Array): NameConstraints {
     const list = parts.find((part) => part.tag === tag);
     if (list === undefined) return [];
     const items = children(list);
-    if (items.length === 0 || items.length > maxSubtrees) throw bad(`1 to ${maxSubtrees} subtrees, got ${items.length}`);
+    if (items.length === 0 || items.length > maxSubtrees)
+      throw bad(`1 to ${maxSubtrees} subtrees, got ${items.length}`);
     return items.map(subtreeOf);
   };
   return { permitted: trees(permittedTag), excluded: trees(excludedTag) };
@@ -113,7 +114,8 @@ function emailBase(text: string): string {
 }
 
 function ipBase(octets: Uint8Array): Subtree {
-  if (octets.length !== 8 && octets.length !== 32) throw bad(`an address range has 8 or 32 octets, got ${octets.length}`);
+  if (octets.length !== 8 && octets.length !== 32)
+    throw bad(`an address range has 8 or 32 octets, got ${octets.length}`);
   const address = octets.slice(0, octets.length / 2);
   const mask = octets.slice(octets.length / 2);
   const bits = [...mask].map((octet) => octet.toString(2).padStart(8, "0")).join("");
@@ -187,9 +189,12 @@ function coversHost(base: string, host: string | undefined): boolean {
 /** The host name of a URI or a mail address, lower-case; undefined when there is none or it is an address. */
 function hostOf(name: Name): string | undefined {
   if (name.kind !== "uri" && name.kind !== "email") return undefined;
-  const rest = name.kind === "email" ? /^[^@]+@(.*)$/.exec(name.value) : /^[A-Za-z][A-Za-z0-9+.-]*:\/\/([^/?#]*)/.exec(name.value);
+  const rest =
+    name.kind === "email" ? /^[^@]+@(.*)$/.exec(name.value) : /^[A-Za-z][A-Za-z0-9+.-]*:\/\/([^/?#]*)/.exec(name.value);
   const authority = rest?.[1] ?? "";
-  const host = (name.kind === "uri" ? authority.slice(authority.lastIndexOf("@") + 1).replace(/:\d*$/, "") : authority).toLowerCase();
+  const host = (
+    name.kind === "uri" ? authority.slice(authority.lastIndexOf("@") + 1).replace(/:\d*$/, "") : authority
+  ).toLowerCase();
   return isHost(host) && !/^\d+\.\d+\.\d+\.\d+$/.test(host) ? host : undefined;
 }
 

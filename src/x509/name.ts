@@ -1,6 +1,18 @@
 // Distinguished names (RFC 5280 4.1.2.4): strict reading, text for people, writing.
 
-import { type DerValue, DerReader, encode, ia5String, oid, printableString, readOid, sequence, set, TAG, utf8String } from "./der.ts";
+import {
+  DerReader,
+  type DerValue,
+  encode,
+  ia5String,
+  oid,
+  printableString,
+  readOid,
+  sequence,
+  set,
+  TAG,
+  utf8String,
+} from "./der.ts";
 import { X509Error } from "./errors.ts";
 import { OID } from "./oid.ts";
 
@@ -41,7 +53,11 @@ function eachAttribute(name: DerValue, visit: (type: DerValue, value: DerValue) 
 }
 
 function attributeText(value: DerValue): string {
-  const octets = Buffer.from(value.source.buffer, value.source.byteOffset + value.contentStart, value.end - value.contentStart);
+  const octets = Buffer.from(
+    value.source.buffer,
+    value.source.byteOffset + value.contentStart,
+    value.end - value.contentStart,
+  );
   switch (value.tag) {
     case TAG.utf8String:
       try {
@@ -52,7 +68,8 @@ function attributeText(value: DerValue): string {
     case TAG.printableString:
     case TAG.ia5String:
     case TAG.visibleString:
-      if (octets.some((octet) => octet > 0x7f)) throw new X509Error("bad_name", "string of a name has an octet above 7f");
+      if (octets.some((octet) => octet > 0x7f))
+        throw new X509Error("bad_name", "string of a name has an octet above 7f");
       return octets.toString("latin1");
     case TAG.teletexString:
       return octets.toString("latin1");

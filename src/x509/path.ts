@@ -209,12 +209,7 @@ function extensionFault(certificate: Certificate, who: string): Failure | undefi
   return failure("unknown_extension", `${who} has a critical extension that is not understood: ${unknown}`);
 }
 
-function purposeFault(
-  certificate: Certificate,
-  purpose: Purpose,
-  isLeaf: boolean,
-  who: string,
-): Failure | undefined {
+function purposeFault(certificate: Certificate, purpose: Purpose, isLeaf: boolean, who: string): Failure | undefined {
   if (purpose === "any") return undefined;
   const wanted: string = purpose === "server" ? OID.serverAuth : OID.clientAuth;
   const usages = certificate.extendedKeyUsage;

@@ -1,7 +1,7 @@
 import { X509Error } from "./errors.ts";
 
 /** Octets of the serials that we give. */
-export const SERIAL_OCTETS = 16;
+const SERIAL_OCTETS = 16;
 
 /**
  * A serial from 16 random octets: the first is brought into 40..7f, so that the number is positive, has always 16

@@ -3,8 +3,8 @@
 
 import { createHash, createPublicKey, type KeyObject } from "node:crypto";
 import {
-  type DerValue,
   DerReader,
+  type DerValue,
   nullValue,
   oid,
   readBitString,
@@ -113,7 +113,8 @@ function describeAlgorithm(algorithm: DerValue): string {
 
 function checkPoint(curve: string, size: number, point: Uint8Array): void {
   if (point.length === 1 && point[0] === 0) throw new X509Error("bad_key", `${curve} point is at infinity`);
-  if (point.length !== size) throw new X509Error("bad_key", `${curve} point has ${point.length} octets, must be ${size}`);
+  if (point.length !== size)
+    throw new X509Error("bad_key", `${curve} point has ${point.length} octets, must be ${size}`);
   if (point[0] !== 0x04) throw new X509Error("bad_key", `${curve} point is not uncompressed`);
 }
 

@@ -3,7 +3,7 @@
 import { hash } from "node:crypto";
 
 import type { Certificate } from "./certificate.ts";
-import { bitString, boolean, concat, encode, explicit, integer, octetString, oid, sequence, TAG, time } from "./der.ts";
+import { bitString, boolean, concat, explicit, integer, oid, primitiveTag, sequence, TAG, time } from "./der.ts";
 import { X509Error } from "./errors.ts";
 import {
   authorityInfoAccessExtension,
@@ -18,9 +18,11 @@ import {
 import { uriName } from "./general-name.ts";
 import { ipOctets } from "./ip-address.ts";
 import { type NameAttribute, writeName } from "./name.ts";
+import { timeBytes, whole, write, writeHeader, writeText, writeTime } from "./octet-writer.ts";
 import { OID } from "./oid.ts";
 import { signatureAlgorithmDer } from "./signature.ts";
 import { keyIdentifier, type PublicKeyType, parseSpki } from "./spki.ts";
+import { type SpkiLayout, spkiLayouts } from "./spki-layout.ts";
 import { wholeSeconds } from "./validity.ts";
 
 /** Addresses that go into certificates below a CA; none unless the operator has set a public URL. */
@@ -67,7 +69,11 @@ export function intermediateTbs(
   return caTbs(fields, {
     algorithm: signatureAlgorithmDer(issuer.publicKey.type),
     issuer: issuer.subjectDer,
-    extensions: [basicConstraintsExtension({ ca: true, pathLength: fields.pathLength ?? 0 }), issuerKeyIdExtension(issuer), ...urlExtensions(fields)],
+    extensions: [
+      basicConstraintsExtension({ ca: true, pathLength: fields.pathLength ?? 0 }),
+      issuerKeyIdExtension(issuer),
+      ...urlExtensions(fields),
+    ],
   });
 }
 
@@ -131,15 +137,11 @@ export interface LeafTemplateFields extends PublicUrls {
 }
 
 /** The constant parts of all leaves of one authority, profile and kind of key. Immutable. */
-export interface LeafTemplate extends LeafTemplateFields {
+export interface LeafTemplate extends LeafTemplateFields, SpkiLayout {
   /** AlgorithmIdentifier that the issuer must sign with. */
   readonly signatureAlgorithmDer: Uint8Array;
   /** Signature algorithm and issuer. */
   readonly head: Uint8Array;
-  /** First octets of every SubjectPublicKeyInfo of this kind, and the length of a whole one. */
-  readonly spkiHead: Uint8Array;
-  readonly spkiBytes: number;
-  readonly keyBitsBytes: number;
   /** Extensions up to the octets of the subject key identifier, and those behind it up to the names. */
   readonly beforeKeyId: Uint8Array;
   readonly afterKeyId: Uint8Array;
@@ -190,39 +192,45 @@ export function leafTemplate(fields: LeafTemplateFields): LeafTemplate {
 export function fillLeaf(template: LeafTemplate, fields: LeafFields): Uint8Array {
   checkSerial(fields.serial);
   checkKey(template, fields.spkiDer);
-  const { issuer } = template;
-  if (fields.notBefore < issuer.notBefore || fields.notAfter > issuer.notAfter) {
+  const begin = wholeSeconds(fields.notBefore);
+  const end = wholeSeconds(fields.notAfter);
+  const { issuer, head, beforeKeyId, afterKeyId } = template;
+  if (!(begin <= end)) throw bad("the certificate would end before it begins");
+  if (begin < issuer.notBefore || end > issuer.notAfter) {
     throw bad("the times of the leaf are outside of those of its issuer");
   }
-  const keyBits = fields.spkiDer.subarray(template.spkiBytes - template.keyBitsBytes);
-  const keyId = hash("sha256", keyBits, "buffer").subarray(0, keyIdBytes);
-  const names = namesExtension(fields);
-  const extensions = template.beforeKeyId.length + keyIdBytes + template.afterKeyId.length + names.length;
-  const validityDer = validity(fields.notBefore, fields.notAfter);
-  const inner = 3 + 2 + 2 + fields.serial.length; // version in [0], serial
-  const list = extensions + headerBytes(extensions);
-  const explicitList = list + headerBytes(list);
-  const size =
-    inner + template.head.length + validityDer.length + emptySubject.length + fields.spkiDer.length + explicitList;
+  const addresses = fields.ipAddresses.map(ipOctets);
 
-  const tbs = new Uint8Array(size + headerBytes(size));
+  // Sizes from the inside out, then one buffer that is written from the first octet to the last.
+  const names = namesBytes(fields, addresses);
+  const san = sanHead.length + whole(whole(names)); // type, critical, OCTET STRING of a SEQUENCE
+  const extensions = beforeKeyId.length + keyIdBytes + afterKeyId.length + whole(san);
+  const times = timeBytes(begin) + timeBytes(end);
+  const fixed = versionAndSerial.length + serialBytes + head.length + emptySubject.length + template.spkiBytes;
+  const size = fixed + whole(times) + whole(whole(extensions));
+  const tbs = new Uint8Array(whole(size));
   let at = writeHeader(tbs, 0, TAG.sequence, size);
-  const put = (octets: Uint8Array): void => {
-    tbs.set(octets, at);
-    at += octets.length;
-  };
-  put(versionAndSerial);
-  put(fields.serial);
-  put(template.head);
-  put(validityDer);
-  put(emptySubject);
-  put(fields.spkiDer);
-  at = writeHeader(tbs, at, 0xa3, list);
+  at = write(tbs, at, versionAndSerial);
+  at = write(tbs, at, fields.serial);
+  at = write(tbs, at, head);
+  at = writeHeader(tbs, at, TAG.sequence, times);
+  at = writeTime(tbs, at, begin);
+  at = writeTime(tbs, at, end);
+  at = write(tbs, at, emptySubject);
+  at = write(tbs, at, fields.spkiDer);
+  at = writeHeader(tbs, at, 0xa3, whole(extensions));
   at = writeHeader(tbs, at, TAG.sequence, extensions);
-  put(template.beforeKeyId);
-  put(keyId);
-  put(template.afterKeyId);
-  put(names);
+  at = write(tbs, at, beforeKeyId);
+  at = writeKeyId(tbs, at, fields.spkiDer.subarray(template.spkiBytes - template.keyBitsBytes));
+  at = write(tbs, at, afterKeyId);
+  at = writeHeader(tbs, at, TAG.sequence, san);
+  at = write(tbs, at, sanHead);
+  at = writeHeader(tbs, at, TAG.octetString, whole(names));
+  at = writeHeader(tbs, at, TAG.sequence, names);
+  at = writeText(tbs, at, uriTag, fields.uri);
+  for (const dnsName of fields.dnsNames) at = writeText(tbs, at, dnsTag, dnsName);
+  for (const address of addresses) at = write(tbs, writeHeader(tbs, at, ipTag, address.length), address);
+  if (at !== tbs.length) throw bad("the size of the leaf was computed wrongly");
   return tbs;
 }
 
@@ -231,35 +239,10 @@ const serialBytes = 16;
 const emptySubject: Uint8Array = sequence();
 /** Version 3, then tag and length of a serial of 16 octets. */
 const versionAndSerial: Uint8Array = concat(explicit(0, integer(2)), Uint8Array.of(TAG.integer, serialBytes));
+const uriTag: number = primitiveTag(6);
+const dnsTag: number = primitiveTag(2);
+const ipTag: number = primitiveTag(7);
 const sanHead: Uint8Array = concat(oid(OID.subjectAltName), boolean(true));
-
-type SpkiLayout = Pick<LeafTemplate, "spkiHead" | "spkiBytes" | "keyBitsBytes">;
-
-function ecLayout(curve: string, pointBytes: number): SpkiLayout {
-  const whole = sequence(sequence(oid(OID.ecPublicKey), oid(curve)), bitString(new Uint8Array(pointBytes)));
-  return layout(whole, pointBytes);
-}
-
-/** A modulus of these bits with its sign octet, and 65537. */
-function rsaLayout(bits: number): SpkiLayout {
-  const key = sequence(integer(new Uint8Array(bits / 8).fill(0xff)), integer(65537));
-  const whole = sequence(sequence(oid(OID.rsaEncryption), encode(TAG.null)), bitString(key));
-  return layout(whole, key.length);
-}
-
-function layout(whole: Uint8Array, keyBitsBytes: number): SpkiLayout {
-  return { spkiHead: whole.slice(0, whole.length - keyBitsBytes), spkiBytes: whole.length, keyBitsBytes };
-}
-
-/** A SubjectPublicKeyInfo of one kind always has one length and begins with the same octets. */
-const spkiLayouts: Readonly<Record<PublicKeyType, SpkiLayout>> = {
-  "ec-p256": ecLayout(OID.prime256v1, 65),
-  "ec-p384": ecLayout(OID.secp384r1, 97),
-  "rsa-2048": rsaLayout(2048),
-  "rsa-3072": rsaLayout(3072),
-  "rsa-4096": rsaLayout(4096),
-  ed25519: layout(sequence(sequence(oid(OID.ed25519)), bitString(new Uint8Array(32))), 32),
-};
 
 function checkKey(template: LeafTemplate, spkiDer: Uint8Array): void {
   const { spkiHead } = template;
@@ -282,24 +265,6 @@ function validity(notBefore: Date, notAfter: Date): Uint8Array {
   return sequence(time(begin), time(end));
 }
 
-function namesExtension(fields: LeafFields): Uint8Array {
-  const names = [name(0x86, fields.uri)];
-  for (const dnsName of fields.dnsNames) names.push(name(0x82, dnsName));
-  for (const address of fields.ipAddresses) names.push(encode(0x87, ipOctets(address)));
-  return encode(TAG.sequence, sanHead, octetString(sequence(...names)));
-}
-
-function name(tag: number, text: string): Uint8Array {
-  const octets = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit <= 0x20 || unit >= 0x7f) throw bad("a name of the leaf has a character that it cannot have");
-    octets[i] = unit;
-  }
-  if (octets.length === 0) throw bad("a name of the leaf is empty");
-  return encode(tag, octets);
-}
-
 /** The identifier that the issuer's own certificate says, so that the two always match. RFC 5280 4.2.1.1. */
 export function issuerKeyIdExtension(issuer: Certificate): Uint8Array {
   const id =
@@ -316,16 +281,18 @@ function urlExtensions(urls: PublicUrls): readonly Uint8Array[] {
   ];
 }
 
-function headerBytes(length: number): number {
-  return length < 0x80 ? 2 : length < 0x100 ? 3 : length < 0x10000 ? 4 : 5;
+function namesBytes(fields: LeafFields, addresses: readonly Uint8Array[]): number {
+  let bytes = whole(fields.uri.length);
+  for (const dnsName of fields.dnsNames) bytes += whole(dnsName.length);
+  for (const address of addresses) bytes += whole(address.length);
+  return bytes;
 }
 
-function writeHeader(into: Uint8Array, at: number, tag: number, length: number): number {
-  into[at] = tag;
-  const bytes = headerBytes(length) - 2;
-  into[at + 1] = bytes === 0 ? length : 0x80 | bytes;
-  for (let i = 0; i < bytes; i++) into[at + 2 + i] = (length >>> (8 * (bytes - 1 - i))) & 0xff;
-  return at + 2 + bytes;
+/** The same as keyIdentifier(), from octets; the digest as text because a Buffer costs four times as much. */
+function writeKeyId(into: Uint8Array, at: number, keyBits: Uint8Array): number {
+  const digest = hash("sha256", keyBits, "latin1");
+  for (let i = 0; i < keyIdBytes; i++) into[at + i] = digest.charCodeAt(i);
+  return at + keyIdBytes;
 }
 
 function bad(what: string): X509Error {

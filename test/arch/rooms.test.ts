@@ -104,7 +104,16 @@ describe("breaches() sees a planted breach", () => {
     expect(imports("src/protocols/issuance/handler.ts", "./errors.ts")).toEqual([]);
     expect(imports("src/protocols/issuance/handler.ts", "../../store/collections/nodes.ts")).toEqual(["imports"]);
     expect(imports("src/protocols/admin/handler.ts", "../../store/collections/nodes.ts")).toEqual([]);
+    expect(rules("src/protocols/issuance/a.ts", 'import type { A } from "../../store/collections/nodes.ts";')).toEqual(
+      [],
+    );
+    expect(rules("src/protocols/issuance/a.ts", 'import { type A, b } from "../../store/collections/a.ts";')).toEqual([
+      "imports",
+    ]);
     expect(rules("src/protocols/admin/handler.ts", "await store.commit([]);\n")).toEqual(["writes"]);
+    // What stands beside the folders is for all of them, and knows none of them.
+    expect(imports("src/protocols/issuance/handler.ts", "../grpc-call.ts")).toEqual([]);
+    expect(imports("src/protocols/grpc-call.ts", "./issuance/handler.ts")).toEqual(["imports"]);
   });
 
   it("an engine is imported by the server only, and LevelDB by store/level.ts only", () => {
@@ -144,6 +153,10 @@ describe("breaches() sees a planted breach", () => {
   for (const [way, text] of Object.entries(ways)) {
     it(`written as ${way}`, () => expect(rules("src/x509/a.ts", text)).toEqual(["imports"]));
   }
+
+  it("a method that is called import is none", () => {
+    expect(rules("src/x509/a.ts", "class A { import(): void {} }")).toEqual([]);
+  });
 
   it("a computed import() is a breach, and text in comments and strings is none", () => {
     expect(rules("src/cli/a.ts", "await import(name);")).toEqual(["computed"]);

@@ -4,6 +4,8 @@ export interface Reference {
   readonly specifier: string | undefined;
   /** dynamic: `import()`, in a type too, or `require`; static: import and export declarations. */
   readonly kind: "static" | "dynamic";
+  /** Written with `import type`, `export type`, or with `type` before each name. */
+  readonly typeOnly: boolean;
   readonly line: number;
 }
 
@@ -102,14 +104,25 @@ export function lineAt(code: string, position: number): number {
 /** Every reference to another module: import, export from, import type, import(), require. */
 export function references({ code, strings }: SourceText): readonly Reference[] {
   const found: Reference[] = [];
-  const add = (match: RegExpMatchArray, kind: Reference["kind"], index: string | undefined): void => {
+  const add = (match: RegExpMatchArray, kind: Reference["kind"], index: string | undefined, typeOnly = false): void => {
     const specifier = index === undefined ? undefined : strings[Number(index)];
-    found.push({ specifier, kind, line: lineAt(code, match.index ?? 0) });
+    found.push({ specifier, kind, typeOnly, line: lineAt(code, match.index ?? 0) });
   };
-  const named = /(?<![\w$.])(?:import|export)(?:\s+type(?=[\s{*]))?\s*(?:[\w$*\s,]|\{[^{}]*\})*?\s*\bfrom\s*"(\d+)"/g;
-  for (const match of code.matchAll(named)) add(match, "static", match[1]);
+  const named = /(?<![\w$.])(?:import|export)(\s+type(?=[\s{*]))?\s*((?:[\w$*\s,]|\{[^{}]*\})*?)\s*\bfrom\s*"(\d+)"/g;
+  for (const match of code.matchAll(named))
+    add(match, "static", match[3], match[1] !== undefined || onlyTypes(match[2]));
   for (const match of code.matchAll(/(?<![\w$.])import\s*"(\d+)"/g)) add(match, "static", match[1]);
-  const called = /(?<![\w$.])(?:import|require)\s*\(\s*(?:"(\d+)"\s*[,)])?/g;
+  // A method may be called `import`, but not with nothing between its parentheses and be an import.
+  const called = /(?<![\w$.])(?:import|require)\s*\(\s*(?!\s|\))(?:"(\d+)"\s*[,)])?/g;
   for (const match of code.matchAll(called)) add(match, "dynamic", match[1]);
   return found;
+}
+
+function onlyTypes(clause = ""): boolean {
+  const names =
+    /^\{([^{}]*)\}$/
+      .exec(clause.trim())?.[1]
+      ?.split(",")
+      .filter((name) => name.trim() !== "") ?? [];
+  return names.length > 0 && names.every((name) => /^\s*type\s+\w/.test(name));
 }

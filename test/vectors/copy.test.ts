@@ -17,7 +17,9 @@ describe.skipIf(!existsSync(original))("the copy of the shared vectors", () => {
   it("has the same files, octet for octet", () => {
     const files = filesBelow(original);
     expect(filesBelow(copy)).toEqual(files);
-    const different = files.filter((file) => !readFileSync(join(copy, file)).equals(readFileSync(join(original, file))));
+    const different = files.filter(
+      (file) => !readFileSync(join(copy, file)).equals(readFileSync(join(original, file))),
+    );
     expect(different).toEqual([]);
   });
 });

@@ -16,7 +16,8 @@ async function outcomeOf({ row, dir }: JudgeRequest): Promise<Outcome> {
     const judgement = await judge(row, dir);
     if (judgement.ok) return { kind: "accepted" };
     const { error } = judgement;
-    if (!(error instanceof Error) || error.message === "") return { kind: "foreign", message: "a refusal without a message" };
+    if (!(error instanceof Error) || error.message === "")
+      return { kind: "foreign", message: "a refusal without a message" };
     return { kind: "refused", message: error.message };
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") {

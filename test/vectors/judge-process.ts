@@ -42,7 +42,8 @@ export class JudgeProcess {
 
 /** Resolves when the child has loaded its judges, so that no row pays for that. */
 async function start(script: URL): Promise<ChildProcess> {
-  const execArgv = ["--conditions=signet-source"];
+  // Far more than any row needs: a parser that lets its input grow ends here as a crash.
+  const execArgv = ["--conditions=signet-source", "--max-old-space-size=256"];
   const child = fork(fileURLToPath(script), { execArgv });
   await new Promise<void>((resolve, reject) => {
     child.once("message", () => resolve());

@@ -2,7 +2,7 @@
 
 import { dirname, resolve } from "node:path";
 import { JudgeProcess } from "./judge-process.ts";
-import { mismatch, readTable, type Row, rowName } from "./table.ts";
+import { mismatch, type Row, readTable, rowName } from "./table.ts";
 
 async function main(args: readonly string[]): Promise<number> {
   const [path] = args;
@@ -10,14 +10,16 @@ async function main(args: readonly string[]): Promise<number> {
     process.stderr.write("usage: npm run vectors -- PATH/index.json\n");
     return 2;
   }
+  // npm changes to the package's folder; the path is meant from where the user stands.
+  const file = resolve(process.env["INIT_CWD"] ?? ".", path);
   let rows: readonly Row[];
   try {
-    rows = readTable(resolve(path));
+    rows = readTable(file);
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return 2;
   }
-  const dir = dirname(resolve(path));
+  const dir = dirname(file);
   const judging = new JudgeProcess();
   const skipped = new Map<string, number>();
   let expected = 0;

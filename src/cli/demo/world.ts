@@ -39,7 +39,7 @@ export interface World {
   readonly a: Service;
   readonly b: Service;
   readonly outsiders: Outsiders;
-  admin<Result>(what: string, work: (admin: AdminPeer) => Promise<Result>): Promise<Result>;
+  readonly admin: <Result>(what: string, work: (admin: AdminPeer) => Promise<Result>) => Promise<Result>;
 }
 
 export interface Builder {

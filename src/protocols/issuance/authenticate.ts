@@ -21,7 +21,7 @@ export interface Session {
 }
 
 export interface AuthenticateDeps {
-  readonly store: Pick<Store, "get">;
+  readonly store: Store;
   readonly clock: Clock;
   readonly state: TrustState;
   readonly denied: () => DenyList;

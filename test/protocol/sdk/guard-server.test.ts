@@ -9,8 +9,8 @@ import {
   guardServer,
   openDirectorySource,
   openHttp2Client,
-  parseSpiffeId,
   type PeerRefusal,
+  parseSpiffeId,
   type RefusedPeer,
   serverOptions,
 } from "../../../src/sdk/sdk.ts";
@@ -99,7 +99,11 @@ describe("guardServer() before the first byte", () => {
     ["whose certificate has ended", "expired", () => pair(ca.leaf(idA, { beginsIn: -600, endsIn: -5 }))],
     ["whose certificate is not valid yet", "not_yet_valid", () => pair(ca.leaf(idA, { beginsIn: 600 }))],
     ["with another ID", "id_not_allowed", () => pair(ca.leaf("spiffe://prod.example/svc/c"))],
-    ["with an ID of another trust domain", "issuer_unknown", () => pair(makeCa("b.example").leaf("spiffe://b.example/svc/a"))],
+    [
+      "with an ID of another trust domain",
+      "issuer_unknown",
+      () => pair(makeCa("b.example").leaf("spiffe://b.example/svc/a")),
+    ],
     ["with a certificate for servers only", "bad_chain", () => pair(ca.leaf(idA, { usage: "server" }))],
     ["that sends its leaf without the intermediate", "issuer_unknown", () => bare(ca.leaf(idA))],
     ["whose leaf was signed by a leaf", "issuer_unknown", () => signedByLeaf()],
@@ -206,7 +210,13 @@ describe("guardServer() on open connections", () => {
   test("guardServer() cuts a connection at once when the peer comes onto the deny list", async () => {
     const { port, guard } = await startServer();
     const leaf = ca.leaf(idA);
-    const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false, ALPNProtocols: ["h2"], ...pair(leaf) });
+    const socket = connect({
+      host: "127.0.0.1",
+      port,
+      rejectUnauthorized: false,
+      ALPNProtocols: ["h2"],
+      ...pair(leaf),
+    });
     socket.on("error", () => {});
     await once(socket, "data");
     const closed = once(socket, "close");
@@ -218,7 +228,13 @@ describe("guardServer() on open connections", () => {
 
   test("guardServer() cuts a connection at once when the root leaves the bundle", async () => {
     const { port, guard } = await startServer();
-    const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false, ALPNProtocols: ["h2"], ...pair(ca.leaf(idA)) });
+    const socket = connect({
+      host: "127.0.0.1",
+      port,
+      rejectUnauthorized: false,
+      ALPNProtocols: ["h2"],
+      ...pair(ca.leaf(idA)),
+    });
     socket.on("error", () => {});
     await once(socket, "data");
     const closed = once(socket, "close");
@@ -244,7 +260,13 @@ describe("guardServer() on open connections", () => {
   test("guardServer() ends a connection at the end of the client's certificate", async () => {
     const { port } = await startServer();
     const leaf = ca.leaf(idA, { endsIn: 2 });
-    const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false, ALPNProtocols: ["h2"], ...pair(leaf) });
+    const socket = connect({
+      host: "127.0.0.1",
+      port,
+      rejectUnauthorized: false,
+      ALPNProtocols: ["h2"],
+      ...pair(leaf),
+    });
     socket.on("error", () => {});
     await once(socket, "data");
     await once(socket, "close");
@@ -273,12 +295,16 @@ describe("guardServer() on open connections", () => {
 });
 
 function bare(leaf: Leaf): ConnectionOptions {
-  return { cert: leaf.chainPem.slice(0, leaf.chainPem.indexOf("-----END CERTIFICATE-----") + 25), key: leaf.keyPem };
+  return { cert: firstOf(leaf.chainPem), key: leaf.keyPem };
+}
+
+function firstOf(chainPem: string): string {
+  return chainPem.slice(0, chainPem.indexOf("-----END CERTIFICATE-----") + 25);
 }
 
 /** What the owner of a leaf can make: a certificate that its own key signed. */
 function signedByLeaf(): ConnectionOptions {
   const owner = ca.leaf(idA);
   const forged = makeCa().leaf(idA);
-  return { cert: `${bare(forged).cert}\n${owner.chainPem}`, key: forged.keyPem };
+  return { cert: `${firstOf(forged.chainPem)}\n${owner.chainPem}`, key: forged.keyPem };
 }

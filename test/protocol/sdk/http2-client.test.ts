@@ -82,7 +82,11 @@ async function serve(source: DirectorySource, delayMs = 0): Promise<Running> {
   return { server, guard, port: (server.address() as AddressInfo).port, sessions, handled };
 }
 
-function client(source: DirectorySource, port: number, options: Partial<Http2ClientOptions> = {}): ReturnType<typeof openHttp2Client> {
+function client(
+  source: DirectorySource,
+  port: number,
+  options: Partial<Http2ClientOptions> = {},
+): ReturnType<typeof openHttp2Client> {
   const made = openHttp2Client(source, `127.0.0.1:${port}`, { authorize: exactly(idB), ...options });
   closers.push(() => made.close({ withinMs: 100 }));
   return made;
@@ -258,7 +262,9 @@ describe("openHttp2Client() ends in time", () => {
     const caller = client(a.source, port);
     await expect(caller.request({ path: "/", deadlineMs: 200 })).rejects.toMatchObject({ code: "deadline" });
     const abort = new AbortController();
-    const aborted = expect(caller.request({ path: "/", signal: abort.signal })).rejects.toMatchObject({ code: "aborted" });
+    const aborted = expect(caller.request({ path: "/", signal: abort.signal })).rejects.toMatchObject({
+      code: "aborted",
+    });
     setImmediate(() => abort.abort());
     await aborted;
   });

@@ -10,7 +10,14 @@ import { type Certificate, parseCertificate } from "../../../src/x509/certificat
 import { encodePem } from "../../../src/x509/pem.ts";
 import { serialFromRandom } from "../../../src/x509/serial.ts";
 import { signatureAlgorithmDer } from "../../../src/x509/signature.ts";
-import { assemble, fillLeaf, intermediateTbs, leafTemplate, type LeafUsage, rootTbs } from "../../../src/x509/template.ts";
+import {
+  assemble,
+  fillLeaf,
+  intermediateTbs,
+  type LeafUsage,
+  leafTemplate,
+  rootTbs,
+} from "../../../src/x509/template.ts";
 
 export interface Leaf {
   readonly certificate: Certificate;
@@ -65,10 +72,7 @@ const serial = (): Uint8Array => serialFromRandom(new Uint8Array(randomBytes(16)
 export function makeCa(trustDomain = "prod.example"): TestCa {
   const key = makeKey();
   const times = { notBefore: fromNow(-3600), notAfter: fromNow(10 * day) };
-  const root = signed(
-    rootTbs({ serial: serial(), trustDomain, name: "root-1", spkiDer: key.spkiDer, ...times }),
-    key,
-  );
+  const root = signed(rootTbs({ serial: serial(), trustDomain, name: "root-1", spkiDer: key.spkiDer, ...times }), key);
   return under(root, key, { trustDomain, number: 1 });
 }
 
@@ -133,7 +137,10 @@ export async function writeSet(dir: string, content: SetContent): Promise<void> 
   });
 }
 
-export async function writeFiles(dir: string, files: Readonly<Partial<Record<(typeof fileNames)[number], string>>>): Promise<void> {
+export async function writeFiles(
+  dir: string,
+  files: Readonly<Partial<Record<(typeof fileNames)[number], string>>>,
+): Promise<void> {
   const version = `..${randomBytes(6).toString("hex")}`;
   await mkdir(join(dir, version), { mode: 0o700 });
   for (const [name, text] of Object.entries(files)) await writeFile(join(dir, version, name), text, { mode: 0o600 });

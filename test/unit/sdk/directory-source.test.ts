@@ -8,8 +8,8 @@ import {
   openDirectorySource,
   SdkError,
 } from "../../../src/sdk/sdk.ts";
-import { denyListJson } from "../../../src/spiffe/deny.ts";
 import { bundleJson } from "../../../src/spiffe/bundle.ts";
+import { denyListJson } from "../../../src/spiffe/deny.ts";
 import { makeCa, makeIdentityDir, writeFiles, writeSet } from "../../protocol/sdk/test-ca.ts";
 
 const id = "spiffe://prod.example/svc/a";
@@ -87,10 +87,13 @@ describe("openDirectorySource()", () => {
     ["a bundle without roots", (files) => ({ "bundle.json": files["bundle.json"].replace("x509-svid", "other") })],
     ["a deny list that is no list", () => ({ "denied.json": "[]" })],
     ["no deny list", () => ({ "denied.json": undefined as unknown as string })],
-    ["an ID without a path", () => {
-      const other = makeCa();
-      return { "tls.pem": other.leaf("spiffe://prod.example").tlsPem, "bundle.json": bundleJson(other.bundle()) };
-    }],
+    [
+      "an ID without a path",
+      () => {
+        const other = makeCa();
+        return { "tls.pem": other.leaf("spiffe://prod.example").tlsPem, "bundle.json": bundleJson(other.bundle()) };
+      },
+    ],
   ];
   for (const [what, breakFiles] of broken) {
     test(`openDirectorySource() throws broken for a set with ${what}`, async () => {
@@ -114,7 +117,7 @@ describe("openDirectorySource()", () => {
       await writeFiles(dir, without({ ...goodFiles(ca), ...breakFiles(goodFiles(ca)) }));
       await source.refresh();
       expect([source.identity() === before, source.problem()?.code]).toEqual([true, "broken"]);
-      await writeSet(dir, { leaf: ca.leaf(id), bundle: ca.bundle(2n) });
+      await writeSet(dir, { leaf: ca.leaf(id), bundle: ca.bundle(3n), deniedSequence: 3n });
       await source.refresh();
       expect([source.identity() === before, source.problem()]).toEqual([false, undefined]);
       expect(problems).toEqual(["broken", undefined]);
@@ -218,6 +221,29 @@ describe("a directory source", () => {
     await writeSet(dir, { leaf: other.leaf("spiffe://other.example/x"), bundle: other.bundle(9n) });
     await source.refresh();
     expect([source.identity().trustDomain, source.problem()?.code]).toEqual(["prod.example", "broken"]);
+  });
+
+  test("a source tells all listeners, also when one throws, whose error is not swallowed", async () => {
+    const [ca, dir] = [makeCa(), await directory()];
+    await writeSet(dir, { leaf: ca.leaf(id), bundle: ca.bundle() });
+    const source = await openSource(dir);
+    const thrown = new Error("a listener of the user");
+    const uncaught = new Promise<unknown>((done) => {
+      const before = process.listeners("uncaughtException");
+      process.removeAllListeners("uncaughtException");
+      process.once("uncaughtException", (error) => {
+        for (const listener of before) process.on("uncaughtException", listener);
+        done(error);
+      });
+    });
+    source.onChange(() => {
+      throw thrown;
+    });
+    const changed = changeOf(source);
+    await writeSet(dir, { leaf: ca.leaf(id), bundle: ca.bundle(2n) });
+    await changed;
+    expect(await uncaught).toBe(thrown);
+    expect(source.problem()).toBeUndefined();
   });
 
   test("a source that is closed tells nobody any more", async () => {

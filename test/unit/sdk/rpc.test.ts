@@ -29,7 +29,10 @@ async function clientOf(answer: (callback: sendUnaryData<GetBundleResponse>) => 
     );
   });
   const client = new BundleServiceClient(`127.0.0.1:${port}`, credentials.createInsecure());
-  closers.push(() => client.close(), () => server.forceShutdown());
+  closers.push(
+    () => client.close(),
+    () => server.forceShutdown(),
+  );
   return client;
 }
 

@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 
-import { type DenyList, denyIndex, denyListJson, isDenied, newerDenyList, parseDenyList } from "../../../src/spiffe/deny.ts";
+import {
+  type DenyList,
+  denyIndex,
+  denyListJson,
+  isDenied,
+  newerDenyList,
+  parseDenyList,
+} from "../../../src/spiffe/deny.ts";
 import { SpiffeError } from "../../../src/spiffe/id.ts";
 
 const list: DenyList = {
@@ -21,7 +28,11 @@ describe.each([
     ["another serial", { authorityKeyId: "aa", serialHex: "4002" }, false],
     ["anything under an authority that is denied whole", { authorityKeyId: "bb", serialHex: "4003" }, true],
     ["that authority itself", { authorityKeyId: "aa", subjectKeyId: "bb", serialHex: "4004" }, true],
-    ["an authority of which one serial is denied", { authorityKeyId: "cc", subjectKeyId: "aa", serialHex: "4001" }, false],
+    [
+      "an authority of which one serial is denied",
+      { authorityKeyId: "cc", subjectKeyId: "aa", serialHex: "4001" },
+      false,
+    ],
     ["a certificate without key identifiers", { serialHex: "4001" }, false],
   ])("judges %s", (_name, certificate, expected) => {
     expect(judge(certificate)).toBe(expected);

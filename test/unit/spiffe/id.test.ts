@@ -43,8 +43,14 @@ describe("parseSpiffeId()", () => {
     ["spiffe://prod.example/a//b", "the path of a SPIFFE ID has no empty segment and no slash at its end"],
     ["spiffe://prod.example/a/../b", "the path of a SPIFFE ID has no segments . and .."],
     ["spiffe://prod.example/.", "the path of a SPIFFE ID has no segments . and .."],
-    ["spiffe://prod.example/a%2Fb", "the path of a SPIFFE ID holds letters, digits, dot, dash, underscore and slash only"],
-    ["spiffe://prod.example/a\n", "the path of a SPIFFE ID holds letters, digits, dot, dash, underscore and slash only"],
+    [
+      "spiffe://prod.example/a%2Fb",
+      "the path of a SPIFFE ID holds letters, digits, dot, dash, underscore and slash only",
+    ],
+    [
+      "spiffe://prod.example/a\n",
+      "the path of a SPIFFE ID holds letters, digits, dot, dash, underscore and slash only",
+    ],
     [`spiffe://prod.example/${"a".repeat(2027)}`, "a SPIFFE ID has at most 2048 octets, got 2049"],
     [`spiffe://${"a".repeat(256)}/w`, "a trust domain has at most 255 octets, got 256"],
   ])("refuses %j and says why (SPIFFE-ID 2)", (text, message) => {

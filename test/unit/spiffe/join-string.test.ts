@@ -35,10 +35,13 @@ describe("parseJoinString()", () => {
     ["an admin", { kind: "admin", subject: adminId(trustDomain, "jo") }],
     ["a device", { kind: "device", subject: deviceId(trustDomain, "meter", "42"), addresses: [] }],
     ["a node with a factory certificate", { secret: new Uint8Array() }],
-    ["several roots and addresses", {
-      rootPins: [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)],
-      addresses: ["[::1]:7443", "ca.prod.example:1", "[fe80::1%eth0]:65535"],
-    }],
+    [
+      "several roots and addresses",
+      {
+        rootPins: [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)],
+        addresses: ["[::1]:7443", "ca.prod.example:1", "[fe80::1%eth0]:65535"],
+      },
+    ],
   ])("reads back what encodeJoinString() wrote for %s", (_, fields) => {
     const text = encodeJoinString(joinString(fields));
     expect(text).toMatch(/^sgj1_[A-Za-z0-9_-]+$/);

@@ -148,7 +148,10 @@ describe("the other extensions", () => {
     ["33 purposes", () => readExtendedKeyUsage(sequence(...new Array<Uint8Array>(33).fill(oid(OID.serverAuth))))],
     ["an empty subjectKeyIdentifier", () => readSubjectKeyIdentifier(octetString(new Uint8Array(0)))],
     ["a subjectKeyIdentifier of 65 octets", () => readSubjectKeyIdentifier(octetString(new Uint8Array(65)))],
-    ["an issuer without a serial", () => readAuthorityKeyIdentifier(sequence(implicit(1, generalNames([dnsName("a")]))))],
+    [
+      "an issuer without a serial",
+      () => readAuthorityKeyIdentifier(sequence(implicit(1, generalNames([dnsName("a")])))),
+    ],
     ["a serial without an issuer", () => readAuthorityKeyIdentifier(sequence(implicit(2, integer(1))))],
     ["a cRLNumber of 21 octets", () => readCrlNumber(integer(new Uint8Array(21).fill(1)))],
   ])("refuse %s", (_what, read) => {

@@ -1,5 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { encode, ia5String, nullValue, oid, printableString, readDer, sequence, set, TAG, utf8String } from "../../../src/x509/der.ts";
+import {
+  encode,
+  ia5String,
+  nullValue,
+  oid,
+  printableString,
+  readDer,
+  sequence,
+  set,
+  TAG,
+  utf8String,
+} from "../../../src/x509/der.ts";
 import { checkName, emptyName, nameText, readName, writeName } from "../../../src/x509/name.ts";
 import { OID } from "../../../src/x509/oid.ts";
 import { bytes, codeOf } from "./expectations.ts";
@@ -63,8 +74,11 @@ describe("readName() and writeName()", () => {
 describe("nameText()", () => {
   it("escapes what could be taken for something else", () => {
     const value = "a,b=c\\\n\u202e\u0000Zoë";
-    expect(nameText([{ oid: OID.organizationName, value }, { oid: "1.2.3", value: "x" }])).toBe(
-      "O=a\\,b\\=c\\\\\\u{a}\\u{202e}\\u{0}Zoë, 1.2.3=x",
-    );
+    expect(
+      nameText([
+        { oid: OID.organizationName, value },
+        { oid: "1.2.3", value: "x" },
+      ]),
+    ).toBe("O=a\\,b\\=c\\\\\\u{a}\\u{202e}\\u{0}Zoë, 1.2.3=x");
   });
 });

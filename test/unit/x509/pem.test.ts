@@ -68,13 +68,18 @@ describe("decodePem() (RFC 7468)", () => {
     expect(codeOf(() => decodePem("x".repeat(101), { ...one, maxCharacters: 100 }))).toBe("too_large");
   });
 
-  it.each(["-", "\n", "\r", " ", "-----BEGIN ", "-----END THING-----", "A"])("goes over a megabyte of %j once", (piece) => {
-    const text = piece.repeat(1_000_000 / piece.length);
-    expect(codeOf(() => decodePem(text, one))).toBe("bad_pem");
-    expect(codeOf(() => decodePem(`-----BEGIN THING-----\n${text.slice(30)}`, one))).toBe("bad_pem");
-  });
+  it.each(["-", "\n", "\r", " ", "-----BEGIN ", "-----END THING-----", "A"])(
+    "goes over a megabyte of %j once",
+    (piece) => {
+      const text = piece.repeat(1_000_000 / piece.length);
+      expect(codeOf(() => decodePem(text, one))).toBe("bad_pem");
+      expect(codeOf(() => decodePem(`-----BEGIN THING-----\n${text.slice(30)}`, one))).toBe("bad_pem");
+    },
+  );
 
   it("says nothing of the text in its messages", () => {
-    expect(() => decodePem(block.replace("AQID", "s3cr!t=="), one)).toThrow(/^character 5 of a PEM block is not base64$/);
+    expect(() => decodePem(block.replace("AQID", "s3cr!t=="), one)).toThrow(
+      /^character 5 of a PEM block is not base64$/,
+    );
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { concat, integer, nullValue, oid, sequence } from "../../../src/x509/der.ts";
 import { OID } from "../../../src/x509/oid.ts";
 import { checkSignatureAlgorithm, signatureAlgorithmDer, verifySignature } from "../../../src/x509/signature.ts";
-import { parseSpki, type PublicKeyType } from "../../../src/x509/spki.ts";
+import { type PublicKeyType, parseSpki } from "../../../src/x509/spki.ts";
 import { bytes, codeOf } from "./expectations.ts";
 import { type TestKey, testKey } from "./signers.ts";
 
@@ -29,8 +29,12 @@ describe("verifySignature()", () => {
   it.each(types)("is true for what a key of %s signed, and only for it", (type) => {
     const signature = signed(type);
     expect(verifies(type, signature)).toBe(true);
-    expect(verifySignature(parseSpki(keyOf(type).spkiDer), signatureAlgorithmDer(type), bytes("00"), signature)).toBe(false);
-    expect(verifySignature(parseSpki(testKey(type).spkiDer), signatureAlgorithmDer(type), octets, signature)).toBe(false);
+    expect(verifySignature(parseSpki(keyOf(type).spkiDer), signatureAlgorithmDer(type), bytes("00"), signature)).toBe(
+      false,
+    );
+    expect(verifySignature(parseSpki(testKey(type).spkiDer), signatureAlgorithmDer(type), octets, signature)).toBe(
+      false,
+    );
     for (let at = 0; at < signature.length; at += 7) {
       const flipped = Uint8Array.from(signature);
       flipped[at] = (flipped[at] ?? 0) ^ 0x01;
@@ -40,7 +44,12 @@ describe("verifySignature()", () => {
 
   it.each(types)("is false for a %s signature that is cut, padded or empty", (type) => {
     const signature = signed(type);
-    for (const wrong of [signature.subarray(1), signature.subarray(0, -1), concat(signature, bytes("00")), new Uint8Array(0)]) {
+    for (const wrong of [
+      signature.subarray(1),
+      signature.subarray(0, -1),
+      concat(signature, bytes("00")),
+      new Uint8Array(0),
+    ]) {
       expect(verifies(type, wrong)).toBe(false);
     }
   });

@@ -2,7 +2,7 @@ import { createHash, createPublicKey, generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { bitString, concat, integer, nullValue, oid, sequence } from "../../../src/x509/der.ts";
 import { OID } from "../../../src/x509/oid.ts";
-import { importPublicKey, keyIdentifier, parseSpki, type PublicKeyType } from "../../../src/x509/spki.ts";
+import { importPublicKey, keyIdentifier, type PublicKeyType, parseSpki } from "../../../src/x509/spki.ts";
 import { bytes, codeOf } from "./expectations.ts";
 import { testKey } from "./signers.ts";
 
@@ -43,9 +43,18 @@ describe("parseSpki()", () => {
     ["RSA with e = 3", rsa(modulusOf(2048), 3)],
     ["RSA with e = 2^32 + 1", rsa(modulusOf(2048), 4294967297n)],
     ["RSA with an even modulus", rsa(new Uint8Array(256).fill(0x80), 65537)],
-    ["RSA without NULL", sequence(sequence(oid(OID.rsaEncryption)), bitString(sequence(integer(modulusOf(2048)), integer(65537))))],
-    ["RSA with a third number", sequence(rsaAlgorithm, bitString(sequence(integer(modulusOf(2048)), integer(65537), integer(1))))],
-    ["RSA with an octet behind", sequence(rsaAlgorithm, bitString(concat(sequence(integer(modulusOf(2048)), integer(65537)), bytes("00"))))],
+    [
+      "RSA without NULL",
+      sequence(sequence(oid(OID.rsaEncryption)), bitString(sequence(integer(modulusOf(2048)), integer(65537)))),
+    ],
+    [
+      "RSA with a third number",
+      sequence(rsaAlgorithm, bitString(sequence(integer(modulusOf(2048)), integer(65537), integer(1)))),
+    ],
+    [
+      "RSA with an octet behind",
+      sequence(rsaAlgorithm, bitString(concat(sequence(integer(modulusOf(2048)), integer(65537)), bytes("00")))),
+    ],
     ["RSA that is a number", sequence(rsaAlgorithm, bitString(integer(65537)))],
     ["P-256 at infinity", ec(OID.prime256v1, bytes("00"))],
     ["P-384 at infinity", ec(OID.secp384r1, bytes("00"))],
@@ -54,9 +63,19 @@ describe("parseSpki()", () => {
     ["P-256 without a point", ec(OID.prime256v1, new Uint8Array(0))],
     ["P-256 of 66 octets", ec(OID.prime256v1, concat(bytes("04"), new Uint8Array(65).fill(7)))],
     ["P-384 with a P-256 point", ec(OID.secp384r1, concat(bytes("04"), new Uint8Array(64).fill(7)))],
-    ["P-521", new Uint8Array(generateKeyPairSync("ec", { namedCurve: "P-521" }).publicKey.export({ format: "der", type: "spki" }))],
+    [
+      "P-521",
+      new Uint8Array(
+        generateKeyPairSync("ec", { namedCurve: "P-521" }).publicKey.export({ format: "der", type: "spki" }),
+      ),
+    ],
     ["Ed448", new Uint8Array(generateKeyPairSync("ed448").publicKey.export({ format: "der", type: "spki" }))],
-    ["RSA-PSS", new Uint8Array(generateKeyPairSync("rsa-pss", { modulusLength: 2048 }).publicKey.export({ format: "der", type: "spki" }))],
+    [
+      "RSA-PSS",
+      new Uint8Array(
+        generateKeyPairSync("rsa-pss", { modulusLength: 2048 }).publicKey.export({ format: "der", type: "spki" }),
+      ),
+    ],
     ["X25519", new Uint8Array(generateKeyPairSync("x25519").publicKey.export({ format: "der", type: "spki" }))],
     ["EC without parameters", sequence(sequence(oid(OID.ecPublicKey)), bitString(new Uint8Array(65).fill(4)))],
     ["Ed25519 with NULL", sequence(sequence(oid(OID.ed25519), nullValue()), bitString(new Uint8Array(32).fill(7)))],
@@ -94,7 +113,10 @@ describe("parseSpki()", () => {
 describe("importPublicKey()", () => {
   it.each([
     ["off the curve", concat(bytes("04"), new Uint8Array(64).fill(7))],
-    ["with x = p", concat(bytes("04ffffffff00000001000000000000000000000000ffffffffffffffffffffffff"), new Uint8Array(32).fill(7))],
+    [
+      "with x = p",
+      concat(bytes("04ffffffff00000001000000000000000000000000ffffffffffffffffffffffff"), new Uint8Array(32).fill(7)),
+    ],
     ["of zeros", concat(bytes("04"), new Uint8Array(64))],
   ])("refuses a P-256 point %s", (_what, point) => {
     const key = parseSpki(ec(OID.prime256v1, point));
@@ -110,8 +132,14 @@ describe("importPublicKey()", () => {
 describe("keyIdentifier()", () => {
   it("is the leftmost 160 bits of SHA-256 over the key bits (RFC 7093 2)", () => {
     const key = testKey("ec-p256");
-    const jwk = createPublicKey({ key: Buffer.from(key.spkiDer), format: "der", type: "spki" }).export({ format: "jwk" });
-    const point = Buffer.concat([bytes("04"), Buffer.from(jwk.x ?? "", "base64url"), Buffer.from(jwk.y ?? "", "base64url")]);
+    const jwk = createPublicKey({ key: Buffer.from(key.spkiDer), format: "der", type: "spki" }).export({
+      format: "jwk",
+    });
+    const point = Buffer.concat([
+      bytes("04"),
+      Buffer.from(jwk.x ?? "", "base64url"),
+      Buffer.from(jwk.y ?? "", "base64url"),
+    ]);
     const hash = createHash("sha256").update(point).digest("hex");
     expect(Buffer.from(keyIdentifier(parseSpki(key.spkiDer))).toString("hex")).toBe(hash.slice(0, 40));
   });

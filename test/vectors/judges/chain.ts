@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { parseTrustDomain, SpiffeError } from "../../../src/spiffe/id.ts";
 import { judgeSvid } from "../../../src/spiffe/svid.ts";
-import { certificateDersFromPem, certificatesFromPem, type Certificate } from "../../../src/x509/certificate.ts";
+import { type Certificate, certificateDersFromPem, certificatesFromPem } from "../../../src/x509/certificate.ts";
 import { X509Error } from "../../../src/x509/errors.ts";
 
 export interface ChainRow {

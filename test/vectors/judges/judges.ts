@@ -2,24 +2,24 @@
 
 import { existsSync } from "node:fs";
 import type { Judge } from "../table.ts";
+import { judge as judgeBundle } from "./bundle.ts";
+import { judge as judgeChain } from "./chain.ts";
+import { judge as judgeCsr } from "./csr.ts";
+import { judge as judgeSpiffeIds } from "./spiffe-id.ts";
 
-const FILES: Readonly<Record<string, string>> = {
-  csr: "csr",
-  chain: "chain",
-  "spiffe-id-table": "spiffe-id",
-  bundle: "bundle",
-  config: "config",
-};
+// Each judge names the fields of its own rows, which the table leaves open.
+const known: ReadonlyMap<string, Judge> = new Map<string, Judge>([
+  ["csr", judgeCsr],
+  ["chain", judgeChain as unknown as Judge],
+  ["spiffe-id-table", judgeSpiffeIds as unknown as Judge],
+  ["bundle", judgeBundle as unknown as Judge],
+]);
 
-async function loadJudges(): Promise<ReadonlyMap<string, Judge>> {
-  const found = new Map<string, Judge>();
-  for (const [kind, file] of Object.entries(FILES)) {
-    const url = new URL(`./${file}.ts`, import.meta.url);
-    if (!existsSync(url)) continue;
-    const module: { readonly judge: Judge } = await import(url.href);
-    found.set(kind, module.judge);
-  }
-  return found;
+async function withConfig(): Promise<ReadonlyMap<string, Judge>> {
+  const url = new URL("./config.ts", import.meta.url);
+  if (!existsSync(url)) return known;
+  const { judge }: { readonly judge: Judge } = await import(url.href);
+  return new Map([...known, ["config", judge]]);
 }
 
-export const judges: ReadonlyMap<string, Judge> = await loadJudges();
+export const judges: ReadonlyMap<string, Judge> = await withConfig();

@@ -115,8 +115,8 @@ export interface GetStatusRequest {
 export interface GetStatusResponse {
   trustDomain: string;
   version: string;
-  startedAt: Date | undefined;
-  serverTime: Date | undefined;
+  startedAt?: Date | undefined;
+  serverTime?: Date | undefined;
   storeKind: string;
   certificatesStored: bigint;
   storeBytes: bigint;
@@ -132,8 +132,8 @@ export interface GetStatusResponse {
   identitiesLive: number;
   identitiesLate: number;
   /** If the server stopped now: when the first identity ends, and when half of them have. Absent without identities. */
-  runwayFirst: Date | undefined;
-  runwayHalf: Date | undefined;
+  runwayFirst?: Date | undefined;
+  runwayHalf?: Date | undefined;
   issuedLastHour: bigint;
   deniedLastHour: bigint;
   /** Rules of those denials, most frequent first. */
@@ -141,7 +141,7 @@ export interface GetStatusResponse {
   issueP99Seconds: number;
   problems: Problem[];
   rootKeyOnServer: boolean;
-  rootCrlNextUpdate: Date | undefined;
+  rootCrlNextUpdate?: Date | undefined;
   apiAddress: string;
 }
 
@@ -154,10 +154,10 @@ export interface Token {
   /** First 12 hex digits of the SHA-256 of the secret. */
   tokenId: string;
   spiffeId: string;
-  createdAt: Date | undefined;
-  expiresAt: Date | undefined;
+  createdAt?: Date | undefined;
+  expiresAt?: Date | undefined;
   state: TokenState;
-  usedAt: Date | undefined;
+  usedAt?: Date | undefined;
   usedFrom: string;
   /** Attempts by another key after it was used. */
   reused: number;
@@ -173,7 +173,7 @@ export interface CreateTokenRequest {
 }
 
 export interface CreateTokenResponse {
-  token: Token | undefined;
+  token?: Token | undefined;
   joinString: string;
   addresses: string[];
 }
@@ -194,19 +194,19 @@ export interface RevokeTokenRequest {
 }
 
 export interface RevokeTokenResponse {
-  token: Token | undefined;
+  token?: Token | undefined;
 }
 
 export interface EntryState {
-  entry: Entry | undefined;
-  createdAt: Date | undefined;
-  updatedAt: Date | undefined;
+  entry?: Entry | undefined;
+  createdAt?: Date | undefined;
+  updatedAt?: Date | undefined;
   createdBy: string;
   /** Whether the agent of the entry has ever joined, and whether it is connected now. */
   agentJoined: boolean;
   agentConnected: boolean;
   /** What the agent last reported of this identity; absent before the first report. */
-  reported: IdentityReport | undefined;
+  reported?: IdentityReport | undefined;
 }
 
 export interface CreateEntryRequest {
@@ -223,7 +223,7 @@ export interface CreateEntryRequest {
 }
 
 export interface CreateEntryResponse {
-  entry: EntryState | undefined;
+  entry?: EntryState | undefined;
 }
 
 export interface ListEntriesRequest {
@@ -243,7 +243,7 @@ export interface GetEntryRequest {
 }
 
 export interface GetEntryResponse {
-  entry: EntryState | undefined;
+  entry?: EntryState | undefined;
 }
 
 export interface StringList {
@@ -254,9 +254,9 @@ export interface UpdateEntryRequest {
   entry: string;
   /** 0: whatever revision it has now. */
   expectedRevision: bigint;
-  selectors: StringList | undefined;
-  dnsNames: StringList | undefined;
-  ipAddresses: StringList | undefined;
+  selectors?: StringList | undefined;
+  dnsNames?: StringList | undefined;
+  ipAddresses?: StringList | undefined;
   addDnsNames: string[];
   removeDnsNames: string[];
   ttlSeconds?: number | undefined;
@@ -265,7 +265,7 @@ export interface UpdateEntryRequest {
 }
 
 export interface UpdateEntryResponse {
-  entry: EntryState | undefined;
+  entry?: EntryState | undefined;
 }
 
 export interface DeleteEntryRequest {
@@ -275,7 +275,7 @@ export interface DeleteEntryRequest {
 }
 
 export interface DeleteEntryResponse {
-  entry: EntryState | undefined;
+  entry?: EntryState | undefined;
 }
 
 export interface WatchEntryRequest {
@@ -285,7 +285,7 @@ export interface WatchEntryRequest {
 }
 
 export interface WatchEntryResponse {
-  entry: EntryState | undefined;
+  entry?: EntryState | undefined;
   onDisk: boolean;
 }
 
@@ -293,10 +293,10 @@ export interface Node {
   spiffeId: string;
   state: NodeState;
   attestation: string;
-  joinedAt: Date | undefined;
-  lastSeenAt: Date | undefined;
+  joinedAt?: Date | undefined;
+  lastSeenAt?: Date | undefined;
   serialHex: string;
-  notAfter: Date | undefined;
+  notAfter?: Date | undefined;
   version: string;
   address: string;
   bundleSequence: bigint;
@@ -327,7 +327,7 @@ export interface GetNodeRequest {
 }
 
 export interface GetNodeResponse {
-  node: Node | undefined;
+  node?: Node | undefined;
 }
 
 export interface CertificateRecord {
@@ -335,9 +335,9 @@ export interface CertificateRecord {
   spiffeId: string;
   profile: string;
   authority: string;
-  notBefore: Date | undefined;
-  notAfter: Date | undefined;
-  issuedAt: Date | undefined;
+  notBefore?: Date | undefined;
+  notAfter?: Date | undefined;
+  issuedAt?: Date | undefined;
   ttlSeconds: number;
   dnsNames: string[];
   ipAddresses: string[];
@@ -369,7 +369,7 @@ export interface GetCertificateRequest {
 }
 
 export interface GetCertificateResponse {
-  certificate: CertificateRecord | undefined;
+  certificate?: CertificateRecord | undefined;
 }
 
 export interface ExplainRequest {
@@ -406,24 +406,24 @@ export interface Authority {
   keyType: string;
   /** Lower-case hex of the subject key identifier. */
   keyId: string;
-  notBefore: Date | undefined;
-  notAfter: Date | undefined;
+  notBefore?: Date | undefined;
+  notAfter?: Date | undefined;
   serves: string[];
   liveLeaves: bigint;
   /** When the last leaf under it ends; absent when it has none. */
-  lastLeafEnds:
+  lastLeafEnds?:
     | Date
     | undefined;
   /** What comes next, and when. */
   nextStep: string;
-  nextStepAt: Date | undefined;
+  nextStepAt?: Date | undefined;
   blockedBy: string;
   certificateDer: Uint8Array;
   keyOnServer: boolean;
-  crlNextUpdate: Date | undefined;
-  preparedAt: Date | undefined;
-  activatedAt: Date | undefined;
-  retiredAt: Date | undefined;
+  crlNextUpdate?: Date | undefined;
+  preparedAt?: Date | undefined;
+  activatedAt?: Date | undefined;
+  retiredAt?: Date | undefined;
 }
 
 export interface ListAuthoritiesRequest {
@@ -438,7 +438,7 @@ export interface GetAuthorityRequest {
 }
 
 export interface GetAuthorityResponse {
-  authority: Authority | undefined;
+  authority?: Authority | undefined;
 }
 
 export interface RotateAuthorityRequest {
@@ -452,22 +452,22 @@ export interface RotateAuthorityRequest {
 
 export interface RotateAuthorityResponse {
   step: RotateStep;
-  authority: Authority | undefined;
-  previous:
+  authority?: Authority | undefined;
+  previous?:
     | Authority
     | undefined;
   /** Agents that have not acknowledged, while waiting and after it was given up. */
   waitingFor: string[];
   leavesMoved: bigint;
   leavesTotal: bigint;
-  lastLeafEnds: Date | undefined;
+  lastLeafEnds?: Date | undefined;
 }
 
 export interface GetTrustBundleRequest {
 }
 
 export interface GetTrustBundleResponse {
-  bundle: Bundle | undefined;
+  bundle?: Bundle | undefined;
 }
 
 function createBaseGetStatusRequest(): GetStatusRequest {

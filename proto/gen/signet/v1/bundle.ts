@@ -27,7 +27,7 @@ export interface GetBundleRequest {
 }
 
 export interface GetBundleResponse {
-  bundle: Bundle | undefined;
+  bundle?: Bundle | undefined;
 }
 
 /** A trust bundle: the roots of one trust domain under a sequence that only grows. */

@@ -49,7 +49,7 @@ export namespace IdentityState {
 }
 
 export interface AttestRequest {
-  step:
+  step?:
     | //
     /** By join string: one message, then the result. */
     { $case: "join"; value: AttestJoin }
@@ -90,7 +90,7 @@ export interface AttestRecoverProof {
 }
 
 export interface AttestResponse {
-  step: { $case: "challenge"; value: AttestChallenge } | { $case: "result"; value: AttestResult } | undefined;
+  step?: { $case: "challenge"; value: AttestChallenge } | { $case: "result"; value: AttestResult } | undefined;
 }
 
 export interface AttestChallenge {
@@ -99,9 +99,9 @@ export interface AttestChallenge {
 }
 
 export interface AttestResult {
-  certificate: Certificate | undefined;
-  bundle: Bundle | undefined;
-  denyList:
+  certificate?: Certificate | undefined;
+  bundle?: Bundle | undefined;
+  denyList?:
     | DenyList
     | undefined;
   /** Where the server can be reached, host:port. */
@@ -114,8 +114,8 @@ export interface Certificate {
   chainDer: Uint8Array[];
   serialHex: string;
   spiffeId: string;
-  notBefore: Date | undefined;
-  notAfter:
+  notBefore?: Date | undefined;
+  notAfter?:
     | Date
     | undefined;
   /** The life that was granted, counted from the moment of issue. */
@@ -128,7 +128,7 @@ export interface Certificate {
   entryId: string;
   entryRevision: bigint;
   /** The server's clock when it issued. */
-  serverTime: Date | undefined;
+  serverTime?: Date | undefined;
 }
 
 export interface RenewRequest {
@@ -136,11 +136,11 @@ export interface RenewRequest {
 }
 
 export interface RenewResponse {
-  certificate: Certificate | undefined;
+  certificate?: Certificate | undefined;
 }
 
 export interface IssueRequest {
-  item: IssueItem | undefined;
+  item?: IssueItem | undefined;
 }
 
 export interface IssueItem {
@@ -152,7 +152,7 @@ export interface IssueItem {
 }
 
 export interface IssueResponse {
-  certificate: Certificate | undefined;
+  certificate?: Certificate | undefined;
 }
 
 export interface BatchIssueRequest {
@@ -164,23 +164,23 @@ export interface BatchIssueResponse {
 }
 
 export interface BatchIssueResult {
-  result: { $case: "certificate"; value: Certificate } | { $case: "error"; value: ErrorDetail } | undefined;
+  result?: { $case: "certificate"; value: Certificate } | { $case: "error"; value: ErrorDetail } | undefined;
 }
 
 export interface SyncRequest {
-  report: AgentReport | undefined;
+  report?: AgentReport | undefined;
 }
 
 /** Full state of what changed; a field that is absent has not changed. */
 export interface SyncResponse {
-  entries: EntryUpdate | undefined;
-  bundle: Bundle | undefined;
-  denyList: DenyList | undefined;
-  addresses:
+  entries?: EntryUpdate | undefined;
+  bundle?: Bundle | undefined;
+  denyList?: DenyList | undefined;
+  addresses?:
     | Addresses
     | undefined;
   /** Renew these now, whatever renewAt says (an authority was tainted, an entry changed). */
-  renewNow: RenewNow | undefined;
+  renewNow?: RenewNow | undefined;
 }
 
 export interface Addresses {
@@ -241,7 +241,7 @@ export interface AgentReport {
   deniedSequence: bigint;
   entryRevision: bigint;
   identities: IdentityReport[];
-  agentTime: Date | undefined;
+  agentTime?: Date | undefined;
   version: string;
   /** What holds back the acknowledgement; empty when nothing does. */
   heldBackBy: string;
@@ -250,8 +250,8 @@ export interface AgentReport {
 export interface IdentityReport {
   spiffeId: string;
   serialHex: string;
-  notAfter: Date | undefined;
-  renewAt: Date | undefined;
+  notAfter?: Date | undefined;
+  renewAt?: Date | undefined;
   state: IdentityState;
   lastError: string;
   entryRevision: bigint;

@@ -32,19 +32,19 @@ export interface GetAgentStatusResponse {
   agentId: string;
   trustDomain: string;
   version: string;
-  startedAt: Date | undefined;
-  agentTime: Date | undefined;
+  startedAt?: Date | undefined;
+  agentTime?: Date | undefined;
   serverAddress: string;
   serverConnected: boolean;
-  lastContact: Date | undefined;
+  lastContact?: Date | undefined;
   lastError: string;
   clockOffsetSeconds: number;
   bundleSequence: bigint;
   deniedSequence: bigint;
   entryRevision: bigint;
   roots: number;
-  agentNotAfter: Date | undefined;
-  agentRenewAt: Date | undefined;
+  agentNotAfter?: Date | undefined;
+  agentRenewAt?: Date | undefined;
   agentSerialHex: string;
   identities: HeldIdentity[];
   /** True when every identity is valid on disk. */
@@ -52,14 +52,14 @@ export interface GetAgentStatusResponse {
 }
 
 export interface HeldIdentity {
-  report: IdentityReport | undefined;
+  report?: IdentityReport | undefined;
   directory: string;
-  notBefore: Date | undefined;
-  obtainedAt: Date | undefined;
+  notBefore?: Date | undefined;
+  obtainedAt?: Date | undefined;
   ttlSeconds: number;
   authority: string;
   failures: number;
-  retryAt:
+  retryAt?:
     | Date
     | undefined;
   /** The entry was deleted: not renewed, files go when it ends. */
@@ -80,7 +80,7 @@ export interface RenewedIdentity {
   spiffeId: string;
   renewed: boolean;
   serialHex: string;
-  notAfter: Date | undefined;
+  notAfter?: Date | undefined;
   error: string;
 }
 

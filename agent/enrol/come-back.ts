@@ -1,0 +1,82 @@
+// When our certificate ended, or the server no longer knows it: back by the key of the last certificate, else by a join
+// string if one was given.
+import type { Clock } from "../../src/platform/clock.ts";
+import type { Logger } from "../../src/platform/logger.ts";
+import type { Random } from "../../src/platform/random.ts";
+import type { JoinString } from "../../src/spiffe/join-string.ts";
+import { ContactError, isAway } from "../server-channel.ts";
+import type { TrustStore } from "../trust.ts";
+import { type Attested, type ContactLimits, firstContact } from "./first-contact.ts";
+import { JoinError } from "./join-error.ts";
+import type { OwnIdentity } from "./own-identity.ts";
+import { recover } from "./recover.ts";
+
+export interface ComeBackDeps {
+  readonly clock: Pick<Clock, "now">;
+  readonly random: Random;
+  readonly logger: Pick<Logger, "info" | "warn">;
+  readonly own: OwnIdentity;
+  readonly trust: TrustStore;
+  readonly limits: ContactLimits;
+  /** A join string that was given at start; used only when coming back by the key is refused. */
+  readonly join: JoinString | undefined;
+}
+
+/** `away`: nobody answered; the same try may work later. `banned`: never again, look seldom. */
+export type CameBack = { readonly ok: true } | { readonly ok: false; readonly why: string; readonly banned: boolean };
+
+/** Tries once, at one address. Rejects only for what is wrong on this node, such as a full disk. */
+export async function comeBack(deps: ComeBackDeps, address: string): Promise<CameBack> {
+  const last = deps.own.held;
+  if (last === undefined) return { ok: false, why: "this agent has not joined", banned: false };
+  const newKey = await deps.own.nextKey();
+  const trust = (): { bundle: TrustStore["state"]["bundle"]; denyList: TrustStore["state"]["denyList"] } => deps.trust.state;
+  try {
+    const attested = await recover({ ...deps, trust }, last, { address, newKey });
+    await deps.trust.offer(attested.trust);
+    const held = await install(deps, attested, newKey);
+    deps.logger.info({ serialHex: held.serialHex, notAfter: held.notAfter, address }, "came back by the key of the last certificate");
+    return { ok: true };
+  } catch (error) {
+    if (!(error instanceof ContactError)) throw error;
+    const final = error.isOtherServer || !isAway(error.failure);
+    const banned = error.failure.rule === "node_banned";
+    if (!final || banned || deps.join === undefined) return { ok: false, why: sentence(error), banned };
+    return await rejoin(deps, deps.join);
+  }
+}
+
+async function rejoin(deps: ComeBackDeps, join: JoinString): Promise<CameBack> {
+  const { own, trust } = deps;
+  if (own.held?.spiffeId !== join.subject) {
+    return { ok: false, why: `the join string is for ${join.subject}, this agent is another`, banned: false };
+  }
+  try {
+    const key = await own.nextKey();
+    const attested = await firstContact({ ...deps, key }, join, join.addresses);
+    // The string pins its roots, so what it leads to takes the place of what was held, whatever its sequence is.
+    await trust.replace(attested.trust, join.addresses);
+    await install(deps, attested, key);
+    deps.logger.info({ address: attested.address }, "joined anew by the join string");
+    return { ok: true };
+  } catch (error) {
+    if (error instanceof JoinError) return { ok: false, why: error.message, banned: false };
+    throw error;
+  }
+}
+
+function install(
+  { own, trust, clock, random }: ComeBackDeps,
+  { issued, sentAt }: Attested,
+  key: Awaited<ReturnType<OwnIdentity["nextKey"]>>,
+): ReturnType<OwnIdentity["install"]> {
+  const id = own.held?.spiffeId;
+  if (id === undefined) throw new Error("an agent without an identity cannot come back");
+  const jitter = random.fraction() * 2 - 1;
+  return own.install({ issued, key, id, trust: trust.state, sentAt, now: clock.now(), jitter });
+}
+
+function sentence(error: ContactError): string {
+  const { cure } = error.failure;
+  return cure === "" ? error.message : `${error.message} (on the server: ${cure})`;
+}

@@ -1,0 +1,171 @@
+// Joining: three steps, and nothing secret before the server is verified.
+import { createHash } from "node:crypto";
+import type { Bundle } from "../../proto/gen/signet/v1/bundle.ts";
+import type { Clock } from "../../src/platform/clock.ts";
+import { RpcFailure } from "../../src/sdk/rpc.ts";
+import type { TrustBundle } from "../../src/spiffe/bundle.ts";
+import type { JoinString } from "../../src/spiffe/join-string.ts";
+import { type Certificate, parseCertificate } from "../../src/x509/certificate.ts";
+import { buildCsr } from "../../src/x509/csr.ts";
+import { sameOctets } from "../../src/x509/der.ts";
+import { X509Error } from "../../src/x509/errors.ts";
+import { addressesFromWire, bundleFromWire, denyListFromWire, issuedFromWire, WireError } from "../from-wire.ts";
+import type { IssuedCertificate } from "../identities/judge.ts";
+import type { NodeKey } from "../identities/node-key.ts";
+import { connectionFault, isAway, isOtherServer, ServerChannel } from "../server-channel.ts";
+import type { TrustOffer } from "../trust.ts";
+import { AttestStream, resultOf } from "./attest-stream.ts";
+import { JoinError } from "./join-error.ts";
+
+export interface FirstContactDeps {
+  readonly clock: Pick<Clock, "now">;
+  /** Our key, durable already: what is signed for it must not be lost. */
+  readonly key: NodeKey;
+  readonly limits: ContactLimits;
+}
+
+export interface ContactLimits {
+  /** For GetBundle over the unverified connection. */
+  readonly bundleDeadlineMs: number;
+  readonly bundleBytes: number;
+  readonly attestDeadlineMs: number;
+  readonly messageBytes: number;
+}
+
+/** What attestation gives: our certificate, not judged yet, and what to trust. */
+export interface Attested {
+  readonly issued: IssuedCertificate;
+  readonly trust: Required<TrustOffer>;
+  /** host:port that answered. */
+  readonly address: string;
+  /** By our clock, before it was asked for. */
+  readonly sentAt: Date;
+}
+
+/** Joins by a join string, at the first of its addresses that answers. Throws JoinError. */
+export async function firstContact(
+  deps: FirstContactDeps,
+  join: JoinString,
+  addresses: readonly string[],
+): Promise<Attested> {
+  const csrDer = await buildCsr(deps.key);
+  let last: JoinError | undefined;
+  for (const address of addresses) {
+    try {
+      return await joinAt(deps, join, { address, csrDer });
+    } catch (error) {
+      if (!(error instanceof JoinError) || error.reason !== "unreachable") throw error;
+      last = error;
+    }
+  }
+  throw last ?? new JoinError("unreachable", `cannot join ${join.trustDomain}: the join string holds no address`);
+}
+
+async function joinAt(
+  deps: FirstContactDeps,
+  join: JoinString,
+  { address, csrDer }: { readonly address: string; readonly csrDer: Uint8Array },
+): Promise<Attested> {
+  const cannot = `cannot join ${join.trustDomain}`;
+  // 1. Ask anybody for the bundle. Nothing secret is sent: who answers is not known.
+  const offered = await unverifiedBundle(deps, join, address);
+  // 2. Keep the roots that the join string pins, and nothing else.
+  const bundle = pinnedBundle(join, offered);
+  if (bundle === undefined) {
+    throw new JoinError(
+      "other_server",
+      `${cannot}: ${address} is not the server that this join string is from: no root of its bundle is pinned by it`,
+    );
+  }
+  // 3. A second connection, verified by these roots. Only here go the secret and the CSR.
+  const channel = new ServerChannel({
+    address,
+    trust: () => ({ bundle }),
+    identity: undefined,
+    now: () => deps.clock.now(),
+    maxMessageBytes: deps.limits.messageBytes,
+  });
+  const stream = new AttestStream(channel, { deadlineMs: deps.limits.attestDeadlineMs, now: () => deps.clock.now() });
+  try {
+    const sentAt = deps.clock.now();
+    const value = { spiffeId: join.subject, secret: join.secret, csrDer };
+    const result = resultOf(await stream.step({ $case: "join", value }));
+    return {
+      issued: issuedFromWire(result.certificate),
+      trust: {
+        bundle: bundleFromWire(result.bundle, join.trustDomain),
+        ...denyListFromWire(result.denyList),
+        addresses: addressesFromWire(result.addresses),
+      },
+      address,
+      sentAt,
+    };
+  } catch (error) {
+    throw joinError(error, cannot, channel);
+  } finally {
+    stream.close();
+    channel.retire();
+  }
+}
+
+async function unverifiedBundle(deps: FirstContactDeps, join: JoinString, address: string): Promise<Bundle | undefined> {
+  const channel = new ServerChannel({
+    address,
+    trust: undefined,
+    identity: undefined,
+    now: () => deps.clock.now(),
+    maxMessageBytes: deps.limits.bundleBytes,
+  });
+  try {
+    const method = channel.bundles.getBundle.bind(channel.bundles);
+    const { bundle } = await channel.call(method, {}, { deadlineMs: deps.limits.bundleDeadlineMs });
+    return bundle;
+  } catch (error) {
+    throw joinError(error, `cannot join ${join.trustDomain}`, channel);
+  } finally {
+    channel.retire();
+  }
+}
+
+/** The offered roots whose SHA-256 is pinned; undefined when none is. Only these are ever parsed. */
+function pinnedBundle(join: JoinString, offered: Bundle | undefined): TrustBundle | undefined {
+  if (offered === undefined || offered.trustDomain !== join.trustDomain) return undefined;
+  const pinned = offered.rootsDer.filter((der) => {
+    const digest = createHash("sha256").update(der).digest();
+    return join.rootPins.some((pin) => sameOctets(pin, digest));
+  });
+  const roots = pinned.map(rootOf).filter((root) => root !== undefined);
+  if (roots.length === 0) return undefined;
+  return { trustDomain: join.trustDomain, sequence: 0n, refreshHintSeconds: 300, roots };
+}
+
+function rootOf(der: Uint8Array): Certificate | undefined {
+  try {
+    return parseCertificate(new Uint8Array(der));
+  } catch (error) {
+    if (error instanceof X509Error) return undefined;
+    throw error;
+  }
+}
+
+function joinError(error: unknown, cannot: string, channel: ServerChannel): JoinError {
+  if (error instanceof WireError) return new JoinError("bad_answer", `${cannot}: ${error.message}`, { cause: error });
+  if (!(error instanceof RpcFailure)) throw error;
+  if (isOtherServer(error, channel)) {
+    return new JoinError("other_server", `${cannot}: ${connectionFault(error, channel)}`, { cause: error });
+  }
+  if (isAway(error)) {
+    return new JoinError("unreachable", `cannot reach the server: ${connectionFault(error, channel)}`, { cause: error });
+  }
+  switch (error.code) {
+    case "token_used":
+    case "token_expired":
+    case "token_unknown":
+    case "denied":
+    case "agent_alive":
+    case "unauthenticated":
+      return new JoinError("refused", `${cannot}: ${error.detail}`, { cause: error, cure: error.cure });
+    default:
+      return new JoinError("bad_answer", `${cannot}: ${error.detail}`, { cause: error, cure: error.cure });
+  }
+}

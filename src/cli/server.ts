@@ -1,0 +1,50 @@
+// signet server: starts the server in this process.
+import type { Command } from "commander";
+import type { Declare } from "./command.ts";
+import type { Cli, RunServerOptions } from "./context.ts";
+import { asCliError, type ExitCode } from "./failure.ts";
+import { findConfigFile } from "./place.ts";
+import { environmentOfProcess, givenSettings, type Setting, serverSettings, settingFlags } from "./process-settings.ts";
+
+export function addServer(program: Command, declare: Declare): void {
+  settingFlags(
+    declare
+      .verb(program, "server", {
+        summary: "start the server",
+        description: [
+          "Runs until TERM or Ctrl-C, which let running calls finish. Every flag is also a key of server.yaml and a variable: --listen-api, listen.api, SIGNET_LISTEN_API.",
+        ],
+        examples: ["signet server", "signet server -c /etc/signet/server.yaml", "signet server --listen-api 0.0.0.0:7443 --print-config"],
+        reach: "process",
+      })
+      .option("--print-config", "show the configuration in force, and end"),
+    serverSettings,
+  ).action(
+    declare.run(async (cli, flags: Readonly<Record<string, unknown>>) => {
+      const options = await processOptions(cli, "server", { settings: serverSettings, flags });
+      try {
+        return (await cli.starters.server(options)) as ExitCode;
+      } catch (error) {
+        throw asCliError(error, "cannot start the server");
+      }
+    }),
+  );
+}
+
+/** What both processes are started with. */
+export async function processOptions(
+  cli: Cli,
+  kind: "server" | "agent",
+  given: { readonly settings: readonly Setting[]; readonly flags: Readonly<Record<string, unknown>> },
+): Promise<RunServerOptions> {
+  const configFile = await findConfigFile(cli, kind, cli.shared);
+  const { dataDir } = cli.shared;
+  return {
+    ...(configFile === undefined ? {} : { configFile }),
+    flags: { ...givenSettings(given.settings, given.flags), ...(dataDir === undefined ? {} : { data_dir: dataDir }) },
+    env: environmentOfProcess(cli.env),
+    printConfig: given.flags["printConfig"] === true,
+    stdout: (text) => cli.print.raw(text),
+    stderr: (text) => cli.print.progress(text),
+  };
+}

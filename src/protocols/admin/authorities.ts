@@ -1,0 +1,152 @@
+import type { AdminServiceServer, Authority as WireAuthority, RotateAuthorityResponse } from "../../../proto/gen/signet/v1/admin.ts";
+import { AuthorityState as WireState, RotateStep } from "../../../proto/gen/signet/v1/admin.ts";
+import type { Authority } from "../../authority/authority.ts";
+import { lastLeafEnds, liveLeaves } from "../../authority/leaves.ts";
+import { prepareIntermediate, stepsToCome, waitingFor } from "../../authority/rotation.ts";
+import type { NextStep } from "../../authority/schedule.ts";
+import { currentIssuer, findAuthority } from "../../authority/trust-state.ts";
+import type { KeyType } from "../../keys/key-manager.ts";
+import { CaError } from "../../registry/ca-error.ts";
+import type { AuthorityState } from "../../store/collections/authorities.ts";
+import { serverStream, unary } from "../grpc-call.ts";
+import { grpcTable } from "../grpc-table.ts";
+import { bundleToWire } from "../trust-to-wire.ts";
+import { localActor } from "./actor.ts";
+import { announced } from "./announced.ts";
+import type { AdminDeps } from "./handler.ts";
+
+const wireStates: { readonly [state in AuthorityState]: WireState } = {
+  prepared: WireState.AUTHORITY_STATE_PREPARED,
+  active: WireState.AUTHORITY_STATE_ACTIVE,
+  old: WireState.AUTHORITY_STATE_OLD,
+  retired: WireState.AUTHORITY_STATE_RETIRED,
+  tainted: WireState.AUTHORITY_STATE_TAINTED,
+  revoked: WireState.AUTHORITY_STATE_REVOKED,
+};
+
+const keyTypes: readonly KeyType[] = ["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "ed25519"];
+
+type Methods = "listAuthorities" | "getAuthority" | "rotateAuthority" | "getTrustBundle";
+
+export function authorityMethods(deps: AdminDeps): Pick<AdminServiceServer, Methods> {
+  return {
+    listAuthorities: unary(deps, grpcTable, async () => ({ authorities: [...(await authoritiesToWire(deps))] })),
+    getAuthority: unary(deps, grpcTable, async (request) => {
+      const authority = findAuthority(deps.state.view(), request.name);
+      return { authority: await authorityToWire(deps, authority, await stepsToCome(deps.rotation)) };
+    }),
+    rotateAuthority: serverStream(deps, grpcTable, (request, signal) => rotate(deps, request, signal)),
+    getTrustBundle: unary(deps, grpcTable, async () => ({ bundle: bundleToWire(deps.state.view().bundle) })),
+  };
+}
+
+/** Prepares, waits for the activation that the server itself does, and where asked watches the leaves move. */
+async function* rotate(
+  deps: AdminDeps,
+  request: { readonly rootKeyPem: Uint8Array; readonly watch: boolean; readonly reason: string; readonly keyType: string },
+  signal: AbortSignal,
+): AsyncIterable<RotateAuthorityResponse> {
+  const keyType = keyTypes.find((type) => type === request.keyType);
+  if (keyType === undefined && request.keyType !== "") {
+    throw new CaError("bad_request", `no key type ${JSON.stringify(request.keyType.slice(0, 64))}: one of ${keyTypes.join(", ")}`);
+  }
+  const previous = currentIssuer(deps.state.view(), "services");
+  const made = await prepareIntermediate(
+    deps.rotation,
+    {
+      activateFrom: deps.clock.now(),
+      ...(keyType === undefined ? {} : { keyType }),
+      ...(request.rootKeyPem.length === 0 ? {} : { rootSigner: deps.rootSigner(request.rootKeyPem) }),
+    },
+    localActor(request.reason),
+  );
+  deps.lookNow();
+  const answer = async (step: RotateStep, more: Partial<RotateAuthorityResponse> = {}): Promise<RotateAuthorityResponse> => {
+    const view = deps.state.view();
+    const steps = await stepsToCome(deps.rotation);
+    const wire = (name: string): Promise<WireAuthority> => authorityToWire(deps, findAuthority(view, name), steps);
+    return {
+      step,
+      authority: await wire(made.record.name),
+      waitingFor: [],
+      leavesMoved: 0n,
+      leavesTotal: 0n,
+      ...(previous === undefined ? {} : { previous: await wire(previous.record.name) }),
+      ...more,
+    };
+  };
+  yield await answer(RotateStep.ROTATE_STEP_PREPARED);
+  let activated = false;
+  let lastWaiting = "";
+  for await (const _ of announced(deps, signal)) {
+    const { record } = findAuthority(deps.state.view(), made.record.name);
+    if (record.state === "prepared") {
+      const waiting = await waitingFor(deps.rotation, made);
+      if (waiting.join() !== lastWaiting) yield await answer(RotateStep.ROTATE_STEP_WAITING, { waitingFor: [...waiting] });
+      lastWaiting = waiting.join();
+      continue;
+    }
+    if (!activated) yield await answer(RotateStep.ROTATE_STEP_ACTIVATED, { waitingFor: [...(await waitingFor(deps.rotation, made))] });
+    activated = true;
+    if (!request.watch || previous === undefined) return;
+    const now = deps.clock.now();
+    const left = BigInt(await liveLeaves(deps.store, previous.record.name, now));
+    const moved = BigInt(await liveLeaves(deps.store, made.record.name, now));
+    const ends = await lastLeafEnds(deps.store, previous.record.name);
+    const numbers = { leavesMoved: moved, leavesTotal: moved + left, ...(ends === undefined ? {} : { lastLeafEnds: ends }) };
+    if (left === 0n) {
+      yield await answer(RotateStep.ROTATE_STEP_DONE, numbers);
+      return;
+    }
+    yield await answer(RotateStep.ROTATE_STEP_MOVING, numbers);
+  }
+}
+
+export async function authoritiesToWire(deps: AdminDeps): Promise<readonly WireAuthority[]> {
+  const steps = await stepsToCome(deps.rotation);
+  return Promise.all(deps.state.view().authorities.map((authority) => authorityToWire(deps, authority, steps)));
+}
+
+async function authorityToWire(deps: AdminDeps, authority: Authority, steps: readonly NextStep[]): Promise<WireAuthority> {
+  const { record, certificate } = authority;
+  const crl = deps.state.view().crls.find(({ value }) => value.authority === record.name);
+  const ends = record.kind === "root" ? undefined : await lastLeafEnds(deps.store, record.name);
+  const next = nextOf(record.name, steps);
+  return {
+    name: record.name,
+    kind: record.kind,
+    state: wireStates[record.state],
+    parent: record.parent,
+    keyType: record.keyType,
+    keyId: record.keyId,
+    notBefore: certificate.notBefore,
+    notAfter: certificate.notAfter,
+    serves: [...record.serves],
+    liveLeaves: record.kind === "root" ? 0n : BigInt(await liveLeaves(deps.store, record.name, deps.clock.now())),
+    nextStep: next?.text ?? "",
+    blockedBy: blockedBy(deps, authority, next),
+    certificateDer: Buffer.from(certificate.raw),
+    keyOnServer: record.keyHere,
+    preparedAt: new Date(record.preparedAt),
+    ...(ends === undefined ? {} : { lastLeafEnds: ends }),
+    ...(next === undefined ? {} : { nextStepAt: next.at }),
+    ...(crl === undefined ? {} : { crlNextUpdate: new Date(crl.value.nextUpdate) }),
+    ...(record.activatedAt === undefined ? {} : { activatedAt: new Date(record.activatedAt) }),
+    ...(record.retiredAt === undefined ? {} : { retiredAt: new Date(record.retiredAt) }),
+  };
+}
+
+function nextOf(name: string, steps: readonly NextStep[]): { readonly text: string; readonly at: Date } | undefined {
+  for (const step of steps) {
+    if (step.step === "prepare" && step.after.record.name === name) return { text: "successor", at: step.at };
+    if (step.step === "activate" && step.authority.record.name === name) return { text: "active", at: step.at };
+    if (step.step === "retire" && step.authority.record.name === name) return { text: "dropped", at: step.at };
+  }
+  return undefined;
+}
+
+function blockedBy(deps: AdminDeps, authority: Authority, next: { readonly text: string; readonly at: Date } | undefined): string {
+  const root = findAuthority(deps.state.view(), authority.record.parent);
+  const due = next !== undefined && deps.clock.now() >= next.at;
+  return due && next.text === "successor" && !root.record.keyHere ? `the key of ${root.record.name} is not on this server` : "";
+}

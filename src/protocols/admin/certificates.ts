@@ -1,0 +1,88 @@
+import type { AdminServiceServer, CertificateRecord as WireRecord } from "../../../proto/gen/signet/v1/admin.ts";
+import { explain } from "../../issuing/policy/decide.ts";
+import { look } from "../../issuing/line.ts";
+import { lifeOf } from "../../issuing/policy/life.ts";
+import type { Caller } from "../../issuing/caller.ts";
+import type { ProfileName } from "../../issuing/profile/profile.ts";
+import { CaError } from "../../registry/ca-error.ts";
+import { wholeId } from "../../registry/entries.ts";
+import { kindOf } from "../../spiffe/kind.ts";
+import { certificates, type CertificateRecord } from "../../store/collections/certificates.ts";
+import { idKey } from "../../store/collections/id-key.ts";
+import { unary } from "../grpc-call.ts";
+import { grpcTable } from "../grpc-table.ts";
+import type { AdminDeps } from "./handler.ts";
+import { agentIdOf } from "./ids.ts";
+import { continued, page, pageSize } from "./paging.ts";
+
+export function certificateMethods(
+  deps: AdminDeps,
+): Pick<AdminServiceServer, "listCertificates" | "getCertificate" | "explain"> {
+  return {
+    listCertificates: unary(deps, grpcTable, async (request) => {
+      const from = request.live ? { from: [deps.clock.now().getTime()] } : {};
+      const options = { reverse: true, ...continued(request.pageToken) };
+      const scan =
+        request.spiffeId !== ""
+          ? deps.store.scan(certificates, "id", { prefix: [idKey(wholeId(deps.trustDomain, request.spiffeId))], ...from }, options)
+          : request.authority !== ""
+            ? deps.store.scan(certificates, "authority", { prefix: [request.authority], ...from }, options)
+            : deps.store.scan(certificates, "ends", from, options);
+      const found = await page(scan, pageSize(request.pageSize));
+      return { certificates: found.items.map(({ value }) => recordToWire(value)), nextPageToken: found.next };
+    }),
+    getCertificate: unary(deps, grpcTable, async (request) => {
+      const serial = request.serialHex.toLowerCase().replaceAll(":", "");
+      if (!/^[0-9a-f]{2,40}$/.test(serial)) throw new CaError("bad_request", "a serial is 2 to 40 hex digits");
+      const range = { from: [`${serial}/`], to: [`${serial}0`] };
+      for await (const { value } of deps.store.scan(certificates, "key", range, { limit: 1 })) {
+        return { certificate: recordToWire(value) };
+      }
+      throw new CaError("not_found", `no certificate with the serial ${serial} is recorded`, { cure: "signet cert list" });
+    }),
+    explain: unary(deps, grpcTable, async (request) => {
+      const id = wholeId(deps.trustDomain, request.id);
+      const kind = kindOf(id);
+      const profile: ProfileName = kind === "agent" || kind === "server" ? kind : "workload";
+      const caller: Caller =
+        profile === "server"
+          ? { kind: "server", id }
+          : { kind: "agent", id: profile === "agent" && request.agent === "" ? id : agentIdOf(deps, request.agent), serialHex: "", authorityKeyId: "" };
+      const csr = request.csrDer.length === 0 ? undefined : deps.steps.parse(request.csrDer);
+      const facts = await look(deps.line, { caller, request: { profile, id }, now: deps.clock.now(), csr });
+      const steps = explain(csr, facts).map(({ rule, passed, detail, cure }) => ({ rule, passed, detail, cure: cure ?? "" }));
+      return {
+        allowed: steps.every(({ passed }) => passed),
+        steps,
+        spiffeId: id,
+        dnsNames: [...(facts.entry?.value.dnsNames ?? facts.ownDnsNames)],
+        ipAddresses: [...(facts.entry?.value.ipAddresses ?? facts.ownIpAddresses)],
+        ttlSeconds: lifeOf(facts)?.grantedSeconds ?? 0,
+        authority: facts.issuer?.record.name ?? "",
+        entryId: facts.entry?.value.entryId ?? "",
+      };
+    }),
+  };
+}
+
+function recordToWire(record: CertificateRecord): WireRecord {
+  return {
+    serialHex: record.serialHex,
+    spiffeId: record.spiffeId,
+    profile: record.profile,
+    authority: record.authority,
+    authorityKeyId: record.authorityKeyId,
+    notBefore: new Date(record.notBefore),
+    notAfter: new Date(record.notAfter),
+    issuedAt: new Date(record.issuedAt),
+    ttlSeconds: record.ttlSeconds,
+    dnsNames: [...record.dnsNames],
+    ipAddresses: [...record.ipAddresses],
+    caller: record.caller,
+    protocol: record.protocol,
+    entryId: record.entryId ?? "",
+    entryRevision: BigInt(record.entryRevision ?? 0),
+    limitedBy: record.limitedBy ?? "",
+    certificateDer: Buffer.from(record.der),
+  };
+}

@@ -1,0 +1,135 @@
+import { expect, it } from "vitest";
+import { createScreen } from "../../../../src/cli/demo/screen.ts";
+import { drawView } from "../../../../src/cli/demo/view.ts";
+import type { Output } from "../../../../src/cli/print.ts";
+import { buildScene, startedAt } from "./build-scene.ts";
+
+/** A terminal that knows what the screen uses: cursor up, erase to the end of line or screen, modes. */
+class Terminal implements Output {
+  readonly isTerminal: boolean;
+  readonly rows: number;
+  readonly width: number;
+  text = "";
+  scrolled: string[] = [];
+  #cells: string[];
+  #row = 0;
+  #column = 0;
+
+  constructor(options: { readonly isTerminal?: boolean; readonly rows?: number; readonly columns?: number } = {}) {
+    this.isTerminal = options.isTerminal ?? true;
+    this.rows = options.rows ?? 24;
+    this.width = options.columns ?? 80;
+    this.#cells = Array.from({ length: this.rows }, () => "");
+  }
+
+  columns(): number {
+    return this.width;
+  }
+
+  get lines(): readonly string[] {
+    return this.#cells.map((line) => line.trimEnd());
+  }
+
+  write(text: string): void {
+    this.text += text;
+    for (const [part, count, final] of text.matchAll(/\u001b\[(\??\d*)([A-Za-z])|[^\u001b]/g)) {
+      if (final === undefined) this.#put(part);
+      else if (final === "A") this.#row = Math.max(0, this.#row - Number(count || 1));
+      else if (final === "K") this.#set(this.#current().slice(0, this.#column));
+      else if (final === "J") {
+        this.#set(this.#current().slice(0, this.#column));
+        this.#cells.fill("", this.#row + 1);
+      } else expect(["h", "l"]).toContain(final);
+    }
+  }
+
+  #current(): string {
+    return this.#cells[this.#row] ?? "";
+  }
+
+  #set(line: string): void {
+    this.#cells[this.#row] = line;
+  }
+
+  #put(char: string): void {
+    if (char === "\r") this.#column = 0;
+    else if (char === "\n") {
+      this.#column = 0;
+      if (this.#row < this.rows - 1) this.#row += 1;
+      else {
+        this.scrolled.push(this.#cells.shift() ?? "");
+        this.#cells.push("");
+      }
+    } else {
+      this.#set(
+        this.#current().padEnd(this.#column).slice(0, this.#column) + char + this.#current().slice(this.#column + 1),
+      );
+      this.#column += 1;
+    }
+  }
+}
+
+const screenOn = (terminal: Terminal): ReturnType<typeof createScreen> =>
+  createScreen(terminal, { dumb: false, rows: () => terminal.rows });
+
+it("draw() shows the view at the same place again and again, on 24 lines without scrolling", () => {
+  const terminal = new Terminal();
+  const screen = screenOn(terminal);
+  for (const seconds of [34, 35, 36, 40]) {
+    const view = drawView(buildScene(), startedAt + seconds * 1000);
+    screen.draw(view);
+    expect(terminal.lines.slice(0, 23)).toEqual(view);
+  }
+  expect(terminal.scrolled).toEqual([]);
+});
+
+it("draw() writes only lines that changed", () => {
+  const terminal = new Terminal();
+  const screen = screenOn(terminal);
+  screen.draw(["one", "two", "three"]);
+  terminal.text = "";
+  screen.draw(["one", "2", "three"]);
+  expect(terminal.lines.slice(0, 4)).toEqual(["one", "2", "three", ""]);
+  expect(terminal.text).not.toMatch(/one|three/);
+});
+
+it("draw() takes away what a shorter line or view leaves behind", () => {
+  const terminal = new Terminal();
+  const screen = screenOn(terminal);
+  screen.draw(["a long line", "two", "three"]);
+  screen.draw(["short"]);
+  expect(terminal.lines.filter((line) => line !== "")).toEqual(["short"]);
+});
+
+it("draw() cuts the view to a smaller terminal", () => {
+  const terminal = new Terminal({ rows: 10, columns: 40 });
+  const screen = screenOn(terminal);
+  screen.draw(drawView(buildScene(), startedAt));
+  screen.draw(drawView(buildScene(), startedAt + 1000));
+  expect(terminal.scrolled).toEqual([]);
+  expect(Math.max(...terminal.lines.map((line) => line.length))).toBeLessThanOrEqual(40);
+});
+
+it("line() after leave() stands below the last view, and the cursor is back", () => {
+  const terminal = new Terminal();
+  const screen = screenOn(terminal);
+  screen.draw(["view"]);
+  screen.leave();
+  screen.leave();
+  screen.draw(["not drawn"]);
+  screen.line("summary");
+  expect(terminal.lines.slice(0, 2)).toEqual(["view", "summary"]);
+  expect(terminal.text.split("\u001b[?25l")).toHaveLength(2);
+  expect(terminal.text.split("\u001b[?25h")).toHaveLength(2);
+});
+
+it("createScreen() in a pipe or on a dumb terminal draws nothing and prints lines as they are", () => {
+  for (const terminal of [new Terminal({ isTerminal: false }), new Terminal()]) {
+    const screen = createScreen(terminal, { dumb: true });
+    screen.draw(["view"]);
+    screen.line("event");
+    screen.leave();
+    expect(screen.live).toBe(false);
+    expect(terminal.text).toBe("event\n");
+  }
+});

@@ -32,6 +32,7 @@ export interface RotationDeps {
   readonly random: Random;
   readonly announcements: Announcements;
   readonly state: TrustState;
+  /** `intermediateTtlSeconds` 0: a successor lives as long as the one that it follows. */
   readonly settings: RotationSettings & { readonly intermediateTtlSeconds: number };
 }
 
@@ -77,7 +78,7 @@ async function newIntermediate(deps: RotationDeps, view: TrustView, wish: Prepar
   const certificate = await makeIntermediate(deps, rootSigner, {
     trustDomain: view.trustDomain,
     name,
-    lifeSeconds: deps.settings.intermediateTtlSeconds,
+    lifeSeconds: deps.settings.intermediateTtlSeconds || lifeSecondsOf(active),
     issuer: root.certificate,
     spkiDer: key.spkiDer,
   });
@@ -108,6 +109,10 @@ async function newIntermediate(deps: RotationDeps, view: TrustView, wish: Prepar
     putIfAbsent(crls, crl),
     audited(deps, actor, { at: now, action: "authority.prepare", subject: name, after: { keyId: record.keyId, parent: record.parent } }),
   ];
+}
+
+function lifeSecondsOf({ certificate, record }: Authority): number {
+  return Math.round((certificate.notAfter.getTime() - record.preparedAt) / 1000);
 }
 
 function bringForward(deps: RotationDeps, waiting: Authority, wish: PrepareWish, actor: Actor): readonly Op[] {

@@ -1,7 +1,7 @@
 // signet authority rotate: a new intermediate, and the watch over the old one.
 import type { RotateAuthorityResponse } from "../../proto/gen/signet/v1/admin.ts";
 import { formatDuration } from "../platform/durations.ts";
-import { withAdmin } from "./connect.ts";
+import { type AdminPeer, withAdmin } from "./connect.ts";
 import type { Cli } from "./context.ts";
 import { CliError, type ExitCode, wrongUse } from "./failure.ts";
 import { bar, counted, grouped, plain } from "./layout.ts";
@@ -32,7 +32,7 @@ export async function rotateAuthority(cli: Cli, flags: RotateFlags): Promise<Exi
   const rootKeyPem = flags.rootKey === undefined ? undefined : await readRootKeyPem(flags.rootKey, flags.rootPassphraseFile);
   const watch = flags.wait !== undefined;
   return withAdmin<ExitCode>(cli, "cannot rotate the intermediate", async (admin) => {
-    const view = createView(cli, watch);
+    const view = createView(cli, { watch, trustDomain: await trustDomainOf(admin) });
     const interrupted = cli.interrupts.signal();
     const over = new AbortController();
     const timer = typeof flags.wait === "number" ? setTimeout(() => over.abort(), flags.wait * 1000) : undefined;
@@ -76,7 +76,8 @@ interface View {
   end(latest: RotateAuthorityResponse | undefined): Promise<void>;
 }
 
-function createView(cli: Cli, watch: boolean): View {
+function createView(cli: Cli, options: { readonly watch: boolean; readonly trustDomain: string }): View {
+  const { watch } = options;
   const { print } = cli;
   const words = print.format === "table" && !print.quiet;
   const progress = startProgress(cli, { afterMs: 0, leaves: "             Ctrl-C stops the watching, not the rotation" });
@@ -84,7 +85,7 @@ function createView(cli: Cli, watch: boolean): View {
   const once = (step: string, text: string): void => {
     if (said.has(step) || !words) return;
     said.add(step);
-    progress.stop();
+    progress.clear();
     print.line(text);
   };
   return {
@@ -93,7 +94,7 @@ function createView(cli: Cli, watch: boolean): View {
       const now = cli.clock.now();
       const step = rotateStep(answer.step);
       if (authority === undefined) return;
-      once("head", headOf(answer));
+      once("head", `${headOf(answer)}${options.trustDomain === "" ? "" : ` in ${plain(options.trustDomain)}`}`);
       if (step !== "unknown") {
         const until = authority.notAfter === undefined ? "" : `, until ${moment(authority.notAfter, now)}`;
         once("prepared", `  prepared   ${plain(authority.name)}, ${keyType(authority.keyType)}${until}`);
@@ -133,6 +134,15 @@ function createView(cli: Cli, watch: boolean): View {
       }
     },
   };
+}
+
+// Only for the heading: without it the rotation is just as good.
+async function trustDomainOf(admin: AdminPeer): Promise<string> {
+  try {
+    return (await admin.call("getTrustBundle", {})).bundle?.trustDomain ?? "";
+  } catch {
+    return "";
+  }
 }
 
 function headOf(answer: RotateAuthorityResponse): string {

@@ -9,8 +9,8 @@ import type { Declare } from "./command.ts";
 import { withAdmin } from "./connect.ts";
 import type { Cli } from "./context.ts";
 import { CliError, type ExitCode, reasonOf, wrongUse } from "./failure.ts";
-import { counted, plain } from "./layout.ts";
-import { endsShort } from "./moments.ts";
+import { counted, facts, plain } from "./layout.ts";
+import { ends } from "./moments.ts";
 import { bundleObject } from "./objects.ts";
 import { readPassphrase } from "./root-key-file.ts";
 
@@ -59,7 +59,7 @@ async function showBundle(cli: Cli, flags: ShowFlags): Promise<ExitCode> {
       const { trustStore } = await import("./trust-store.ts");
       await writeOut(cli, flags.out ?? "", trustStore(certificatesOf(bundle), password));
     } else if (form === "pem" || form === "spiffe") {
-      const text = form === "pem" ? pemText(bundle) : `${await spiffeText(bundle)}\n`;
+      const text = form === "pem" ? pemText(bundle) : `${(await spiffeText(bundle)).trimEnd()}\n`;
       if (flags.out === undefined) print.raw(text);
       else await writeOut(cli, flags.out, Buffer.from(text));
     } else if (print.format !== "table") {
@@ -111,13 +111,13 @@ function printBundle(cli: Cli, bundle: Bundle): void {
   print.line(
     `${plain(bundle.trustDomain)}  bundle ${bundle.sequence}, ${counted(bundle.rootsDer.length, "root")}, looked for every ${formatDuration(bundle.refreshHintSeconds)}`,
   );
-  print.table(
-    [
-      { head: "ENDS", cell: (der) => endsShort(notAfterOf(der), now) },
-      { head: "SHA-256", cell: (der) => createHash("sha256").update(der).digest("hex") },
-    ],
-    bundle.rootsDer,
-  );
+  for (const der of bundle.rootsDer) {
+    const pairs = [
+      ["SHA-256", createHash("sha256").update(der).digest("hex")],
+      ["ends", ends(notAfterOf(der), now)],
+    ] as const;
+    for (const line of facts(pairs, { width: print.width })) print.line(line);
+  }
 }
 
 function notAfterOf(der: Uint8Array): Date | undefined {

@@ -75,7 +75,7 @@ function printAnswer(
 ): void {
   const { print } = cli;
   const verdict = answer.allowed ? print.paint("ALLOWED", "good") : print.paint("REFUSED", "bad");
-  const by = answer.entryId === "" ? "" : ` by ${answer.entryId}`;
+  const by = !answer.allowed || answer.entryId === "" ? "" : ` by ${answer.entryId}`;
   const asking = asked.agent === undefined ? "" : ` for ${asked.agent}`;
   print.line(`${plain(answer.spiffeId === "" ? asked.id : answer.spiffeId)}${plain(asking)}  ${verdict}${plain(by)}`);
   const nameWidth = Math.max(...answer.steps.map(({ rule }) => rule.length), 0);

@@ -31,9 +31,17 @@ export function asCliError(error: unknown, what: string): CliError {
   if (isRpcFailure(error)) return ofRefusal(refusalOf(error), what, { unreached: !hasServerDetail(error), cause: error });
   if (error.name === "CaError") return ofRefusal(refusalOfCaError(error), what, { unreached: false, cause: error });
   if (error.name === "ConfigError" || error.name === "SpiffeError") {
-    return new CliError(2, `${what}: ${error.message}`, { cure: cureOf(error), cause: error });
+    const { message, cure } = withCure(error.message);
+    return new CliError(2, `${what}: ${message}`, { cure: cure === "" ? cureOf(error) : cure, cause: error });
   }
-  return new CliError(1, `${what}: ${reasonOf(error)}`, { cure: cureOf(error), cause: error });
+  const { message, cure } = withCure(reasonOf(error));
+  return new CliError(1, `${what}: ${message}`, { cure: cure === "" ? cureOf(error) : cure, cause: error });
+}
+
+/** Takes the cure off the end of a sentence: `X can be read by others; try: chmod 600 X`. */
+export function withCure(sentence: string): { readonly message: string; readonly cure: string } {
+  const [message = "", cure = ""] = sentence.split("; try: ");
+  return { message, cure };
 }
 
 /** The reason of a failed file or socket operation, in the system's words without the system call. */

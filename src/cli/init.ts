@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { durationText, formatDuration, parseDuration } from "../platform/durations.ts";
+import { writeDuration, formatDuration, parseDuration } from "../platform/durations.ts";
 import { type Declare, duration } from "./command.ts";
 import type { Cli, InitAuthority, InitResult, KeyTypeName } from "./context.ts";
 import { asCliError, CliError, type ExitCode, wrongUse } from "./failure.ts";
@@ -70,7 +70,9 @@ async function init(cli: Cli, flags: InitFlags): Promise<ExitCode> {
     throw wrongUse("--root-passphrase-file goes with --root-key-out", "signet init --help");
   }
   const rootTtlSeconds = flags.rootTtl ?? defaults.rootTtl;
-  const intermediateTtlSeconds = flags.intermediateTtl ?? defaults.intermediateTtl;
+  const ttlSetting = setting("intermediate_ttl", undefined);
+  const intermediateTtlSeconds =
+    flags.intermediateTtl ?? (ttlSetting === undefined ? defaults.intermediateTtl : durationOf("intermediate_ttl", ttlSetting));
   if (rootTtlSeconds < intermediateTtlSeconds) {
     throw wrongUse(
       `--root-ttl ${formatDuration(rootTtlSeconds)} is shorter than --intermediate-ttl ${formatDuration(intermediateTtlSeconds)}: nothing outlives its issuer`,
@@ -128,20 +130,23 @@ async function printResult(
   const keys = result.encrypted
     ? `encrypted: the server needs the same passphrase file to start`
     : `NOT encrypted: who reads ${place.shown}/keys can sign as ${trustDomain}`;
+  const advice = [
+    ...(flags.rootKeyOut === undefined ? ["--root-key-out FILE"] : []),
+    ...(result.encrypted ? [] : ["SIGNET_KEY_PASSPHRASE_FILE"]),
+  ];
   const lines = facts(
     [
       [result.root.name, `${describe(result.root)}, SHA-256 ${shortFingerprint(result.root.fingerprintHex)}`],
       [result.intermediate.name, `${describe(result.intermediate)}, under ${result.root.name}`],
       ["keys", keys],
-      ["root key", flags.rootKeyOut === undefined ? "on this server" : `in ${flags.rootKeyOut} only: keep it elsewhere, each rotation needs it`],
+      ["", advice.length === 0 ? "" : `for production: ${advice.join(" and ")}`],
     ],
     { width: print.width },
   );
   for (const line of lines) print.line(line);
-  if (!result.encrypted || flags.rootKeyOut === undefined) {
-    const advice = [flags.rootKeyOut === undefined ? "--root-key-out FILE" : "", result.encrypted ? "" : "SIGNET_KEY_PASSPHRASE_FILE"];
-    print.hint(`for production: ${advice.filter((part) => part !== "").join(" and ")}`);
-  }
+  print.line(
+    flags.rootKeyOut === undefined ? "  root key: on this server" : `  root key: in ${plain(flags.rootKeyOut)} only; keep it elsewhere, each rotation needs it`,
+  );
   const flag = place.from === "--data-dir" ? ` --data-dir ${plain(place.shown)}` : cli.shared.config === undefined ? "" : ` -c ${plain(cli.shared.config)}`;
   print.hint(`next: signet server${flag}`);
 }
@@ -173,11 +178,11 @@ function checkLifetimes(cli: Cli, settings: Readonly<Record<string, unknown>>, i
   const fromFile: Readonly<Record<string, unknown>> = typeof given === "object" && given !== null ? { ...given } : {};
   for (const [name, byDefault] of Object.entries(defaultLifetimes)) {
     const text = cli.env[`SIGNET_LIFETIMES_${name.toUpperCase()}`] ?? fromFile[name];
-    const seconds = typeof text === "string" ? durationOf(name, text) : byDefault;
+    const seconds = typeof text === "string" ? durationOf(`lifetimes.${name}`, text) : byDefault;
     if (seconds * 4 <= intermediateTtlSeconds) continue;
     throw wrongUse(
       `--intermediate-ttl ${formatDuration(intermediateTtlSeconds)} is too short: lifetimes.${name} is ${formatDuration(seconds)}, and that may be a quarter of it at most (ttl_over_authority)`,
-      `--intermediate-ttl ${durationText(seconds * 4)}, or shorter lifetimes in server.yaml (SIGNET_LIFETIMES_${name.toUpperCase()})`,
+      `--intermediate-ttl ${writeDuration(seconds * 4)}, or shorter lifetimes in server.yaml (SIGNET_LIFETIMES_${name.toUpperCase()})`,
     );
   }
 }
@@ -186,6 +191,6 @@ function durationOf(name: string, text: string): number {
   try {
     return parseDuration(text);
   } catch (error) {
-    throw asCliError(error, `cannot read lifetimes.${name} ${text}`);
+    throw asCliError(error, `cannot read ${name}`);
   }
 }

@@ -1,5 +1,5 @@
 // Lines, tables and facts that fit a terminal. What comes in is foreign: control and bidi characters leave as escapes.
-import { escapeControls } from "../platform/foreign-text.ts";
+import { printable } from "../platform/foreign-text.ts";
 
 export type Tone = "good" | "warn" | "bad" | "dim";
 
@@ -23,7 +23,7 @@ export interface TableText {
 }
 
 /** Escapes what could move a cursor, hide or reverse text; keeps everything else, at any length. */
-export const plain: (text: string) => string = escapeControls;
+export const plain: (text: string) => string = printable;
 
 /** A table whose columns are as wide as their widest cell; the last one is wrapped, others left out, where it is narrow. */
 export function table<Row>(

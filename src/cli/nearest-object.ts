@@ -21,7 +21,7 @@ export async function namingNearest<Answer>(
     const names = await known.names().catch(() => []);
     const near = nearest(known.name, names);
     const told = asCliError(error, "").message.replace(/^: /, "");
-    if (near === undefined || told.includes(near)) throw error;
+    if (near === undefined || told.includes("the nearest is")) throw error;
     throw new CliError(1, `${told}: the nearest is ${near}`, { cure: known.cure(near), cause: error });
   }
 }

@@ -62,7 +62,9 @@ async function listNodes(
     const now = cli.clock.now();
     print.line(trustDomain);
     print.table<Node>(columns(trustDomain, now), nodes);
-    const held = nodes.find((node) => node.heldBackBy !== "");
+    const heldBack = nodes.filter((node) => node.heldBackBy !== "");
+    for (const node of heldBack) print.sentence(`${pathUnder(trustDomain, node.spiffeId)} is held back: ${foreign(node.heldBackBy)}`);
+    const [held] = heldBack;
     if (held !== undefined) print.hint(`try: signet node show ${agentName(held.spiffeId)}`);
     return 0;
   });
@@ -79,7 +81,6 @@ function columns(trustDomain: string, now: Date): readonly Column<Node>[] {
     { head: "OLDEST", cell: (node) => endsShort(firstEnd(node), now), drop: 4 },
     { head: "CLOCK", cell: (node) => offset(node.clockOffsetSeconds), drop: 3, right: true },
     { head: "VERSION", cell: (node) => foreign(node.version), drop: 2 },
-    { head: "HELD BACK BY", cell: (node) => foreign(node.heldBackBy) },
   ];
 }
 
@@ -126,7 +127,7 @@ function printNode(cli: Cli, node: Node): void {
     ["joined", `${ago(node.joinedAt, now)}${node.attestation === "" ? "" : ` by ${spaced(node.attestation)}`}`],
     ["itself", `until ${ends(node.notAfter, now)}, serial ${node.serialHex}`],
     ["on disk", `bundle ${node.bundleSequence}, deny list ${node.deniedSequence}, entries at ${node.entryRevision}`],
-    ["held by", foreign(node.heldBackBy)],
+    ["held back", foreign(node.heldBackBy)],
     ["clock", `${Math.abs(node.clockOffsetSeconds).toFixed(1)} s ${node.clockOffsetSeconds < 0 ? "behind" : "ahead of"} the server`],
     ["runs", node.version === "" ? "" : `signet ${foreign(node.version)}`],
   ];

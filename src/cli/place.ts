@@ -1,7 +1,8 @@
 // Where the data directory is, and how we know: the error of an unreachable server names the setting that led there.
 import { readFile } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
-import { CliError, errnoOf, reasonOf } from "./failure.ts";
+import { readTrustedFile } from "../platform/atomic-file.ts";
+import { CliError, errnoOf, reasonOf, withCure } from "./failure.ts";
 import type { CliContext, SharedFlags } from "./context.ts";
 
 export type PlaceKind = "server" | "agent";
@@ -16,6 +17,8 @@ export interface DataPlace {
   /** The configuration file in force, when there is one. */
   readonly configFile?: string;
 }
+
+const maxConfigBytes = 1024 * 1024;
 
 type PlaceDeps = Pick<CliContext, "env" | "cwd" | "etcDir">;
 
@@ -66,9 +69,11 @@ export async function findConfigFile(
 export async function readSettings(file: string): Promise<Readonly<Record<string, unknown>>> {
   let text: string;
   try {
-    text = await readFile(file, "utf8");
+    // Who may write the file says which socket is asked: nobody else may.
+    text = Buffer.from(await readTrustedFile(file, { maxBytes: maxConfigBytes })).toString("utf8");
   } catch (error) {
-    throw new CliError(2, `cannot read ${file}: ${reasonOf(error)}`, { cause: error });
+    const { message, cure } = withCure(reasonOf(error));
+    throw new CliError(2, message.startsWith(file) ? `cannot use ${message}` : `cannot read ${file}: ${message}`, { cure, cause: error });
   }
   const { parse } = await import("yaml");
   try {

@@ -16,7 +16,6 @@ export const serverSettings: readonly Setting[] = [
   { path: "listen.admin", value: "PATH", text: "admin socket (default: DATA/admin.sock)" },
   { path: "listen.ops", value: "HOST:PORT", text: "metrics and health (default: 127.0.0.1:7090)" },
   { path: "advertise", value: "HOST:PORT", text: "address that join strings carry" },
-  { path: "names", value: "NAMES", text: "names of the server, with commas between" },
   { path: "public_url", value: "URL", text: "where CRLs are found, for certificates" },
   { path: "lifetimes.agent", value: "DURATION", text: "life of agents' certificates (default: 24h)" },
   { path: "lifetimes.server", value: "DURATION", text: "life of the server's own (default: 24h)" },
@@ -35,7 +34,7 @@ export const agentSettings: readonly Setting[] = [
 ];
 
 /** Settings that have no flag, but a variable. */
-const otherPaths: readonly string[] = ["data_dir", "listen.web", "listen.public", "lifetimes.admin"];
+const otherPaths: readonly string[] = ["data_dir", "listen.web", "listen.public", "lifetimes.admin", "intermediate_ttl"];
 
 /** Variables of the command line itself, which no process knows. */
 export const cliVariables: Readonly<Record<string, string>> = {

@@ -5,9 +5,13 @@ import { wrap } from "./layout.ts";
 export interface Progress {
   /** How far it is; drawn over the former line on a terminal, a line of its own elsewhere. */
   update(text: string): void;
-  /** Takes the drawn line away. Safe to call twice. */
+  /** Takes the drawn line away, until the next update. */
+  clear(): void;
+  /** Takes the drawn line away for good. Safe to call twice. */
   stop(): void;
 }
+
+const pipeEveryMs = 5000;
 
 /**
  * Shows on stderr what is waited for, from `afterMs` on, so that a quick answer does not flash. Elsewhere than on a
@@ -20,10 +24,12 @@ export function startProgress(cli: Cli, options: { readonly afterMs: number; rea
   let text = "";
   let written = "";
   let drawnLines = 0;
+  let writtenAt = 0;
   let open = options.afterMs <= 0;
   const clear = (): void => {
     if (drawnLines > 0) print.progress(`\u001b[${drawnLines}A\u001b[J`);
     drawnLines = 0;
+    if (redraw) written = "";
   };
   const draw = (): void => {
     if (!open || text === "" || print.quiet || text === written) return;
@@ -33,7 +39,12 @@ export function startProgress(cli: Cli, options: { readonly afterMs: number; rea
       print.progress(`${lines.join("\n")}\n`);
       drawnLines = lines.length;
     } else {
-      if (written === "" && options.leaves !== "") print.note(options.leaves);
+      // A log is not a screen: a new stage at once, the same stage with other numbers now and then.
+      const now = cli.clock.monotonicMs();
+      const isNewStage = stageOf(text) !== stageOf(written);
+      if (!isNewStage && now - writtenAt < pipeEveryMs) return;
+      writtenAt = now;
+      if (written === "" && options.leaves !== "") print.note(options.leaves.trim());
       print.note(text);
     }
     written = text;
@@ -50,10 +61,15 @@ export function startProgress(cli: Cli, options: { readonly afterMs: number; rea
       text = next;
       draw();
     },
+    clear,
     stop: () => {
       clearTimeout(timer);
       open = false;
       clear();
     },
   };
+}
+
+function stageOf(text: string): string {
+  return text.trimStart().split(" ")[0] ?? "";
 }

@@ -1,7 +1,7 @@
 // The key of a root that is kept elsewhere: read and decrypted here, so that its passphrase never leaves this process.
 import { createPrivateKey } from "node:crypto";
-import { readPassphraseFile, readSecretFile } from "../platform/atomic-file.ts";
-import { CliError, reasonOf, wrongUse } from "./failure.ts";
+import { readSecretFile } from "../platform/atomic-file.ts";
+import { CliError, reasonOf, withCure, wrongUse } from "./failure.ts";
 
 /**
  * The PKCS#8 PEM of a root key, decrypted when it is encrypted. Files that others can read are refused. Throws CliError
@@ -26,9 +26,12 @@ export async function readRootKeyPem(file: string, passphraseFile: string | unde
   }
 }
 
-/** The passphrase in a file that only its owner may read. Throws CliError 2. */
+/** The passphrase in a file that only its owner may read, without its line break. Throws CliError 2. */
 export async function readPassphrase(file: string): Promise<string> {
-  return orSay(file, "the passphrase", readPassphraseFile(file));
+  const text = Buffer.from(await orSay(file, "the passphrase", readSecretFile(file))).toString("utf8");
+  const passphrase = text.replace(/\r?\n$/, "");
+  if (passphrase === "") throw wrongUse(`cannot take the passphrase from ${file}: it is empty`);
+  return passphrase;
 }
 
 async function orSay<Content>(file: string, what: string, reading: Promise<Content>): Promise<Content> {
@@ -37,6 +40,7 @@ async function orSay<Content>(file: string, what: string, reading: Promise<Conte
   } catch (error) {
     const why = reasonOf(error);
     const told = why.startsWith(file) ? why : `${file}: ${why}`;
-    throw new CliError(2, `cannot take ${what} from ${told}`, { cause: error });
+    const { message, cure } = withCure(`cannot take ${what} from ${told}`);
+    throw new CliError(2, message, { cure, cause: error });
   }
 }

@@ -69,7 +69,7 @@ export function statusLines(status: GetStatusResponse, cli: Pick<Cli, "print" | 
   const gone = status.agentsGone === 0 ? "" : `, ${status.agentsGone} gone`;
   return [
     `${plain(status.trustDomain)}  ${word}${up}   ${plain(store)}`,
-    ...wrap(runway(status, now), width - 2).map((part, index) => (index === 0 ? part : `  ${part}`)),
+    ...runwayLines(runway(status, now), width),
     ...table(authorityColumns(now), alive, { width, paint }).lines,
     ...labelled(
       "agents",
@@ -84,6 +84,13 @@ export function statusLines(status: GetStatusResponse, cli: Pick<Cli, "print" | 
 }
 
 const labelWidth = 11;
+// Too long for 80 columns: broken after its first half where it has to be broken.
+function runwayLines(text: string, width: number): readonly string[] {
+  if (text.length <= width) return [text];
+  const [first = "", ...rest] = text.split(/(?<=,) (?=half )/);
+  return [first, ...rest.map((part) => `  ${part}`)].flatMap((part) => wrap(part, width));
+}
+
 const crlWarnSeconds = 30 * 86_400;
 
 /** How long everything goes on without the server. */

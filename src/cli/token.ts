@@ -106,7 +106,6 @@ async function listTokens(cli: Cli): Promise<ExitCode> {
         { head: "NODE", cell: (token) => pathUnder(trustDomain, token.spiffeId) },
         { head: "STATE", cell: (token) => tokenState(token.state), tone: (token) => toneOf(tokenState(token.state)) },
         { head: "UNTIL", cell: (token) => untilOf(token, now) },
-        { head: "BY", cell: (token) => token.createdBy, drop: 1 },
         { head: "USED", cell: (token) => usedOf(token, now) },
       ],
       tokens,

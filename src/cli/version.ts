@@ -15,8 +15,8 @@ export function addVersion(program: Command, declare: Declare): void {
 }
 
 export async function showVersion(cli: Cli): Promise<ExitCode> {
-  const { buildVersion } = await import("../platform/build-info.ts");
-  const version = buildVersion();
+  const { buildInfo } = await import("../platform/build-info.ts");
+  const { version } = buildInfo;
   const { print } = cli;
   const node = process.versions.node;
   if (print.format !== "table") await print.value({ version, node, platform: process.platform, arch: process.arch });

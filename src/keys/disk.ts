@@ -1,7 +1,7 @@
 // Keys as files of one directory, 0600, encrypted when there is a passphrase. A key is durable before its handle is given.
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { syncDirectory, writeFileDurably } from "../platform/atomic-file.ts";
+import { createFileDurably, FileError, syncDirectory } from "../platform/atomic-file.ts";
 import type { Random } from "../platform/random.ts";
 import { generateKey } from "./generate.ts";
 import { KeyError, type KeyHandle, type KeyManager } from "./key-manager.ts";
@@ -45,9 +45,9 @@ export async function diskKeys(options: DiskKeysOptions): Promise<KeyManager> {
       const key = await generateKey(type);
       const pem = passphrase === undefined ? clearPkcs8(key) : encryptPkcs8(key, passphrase, random);
       try {
-        await writeFileDurably(file, pem, { mode: 0o600, exclusive: true });
+        await createFileDurably(file, pem, { mode: 0o600 });
       } catch (cause) {
-        if (cause instanceof Error && "code" in cause && cause.code === "EEXIST") {
+        if (cause instanceof FileError && cause.code === "exists") {
           throw new KeyError("exists", `there is a key ${name} already`, { cause });
         }
         throw new KeyError("unavailable", `the key ${file} cannot be written`, { cause });

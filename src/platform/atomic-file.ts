@@ -1,38 +1,69 @@
-// Files that are there whole or not at all, after a kill and after a power cut.
+// Files that survive a kill: written beside their place, synced, and moved in by one rename; and files that hold
+// secrets or decide who is trusted, read only when nobody else could have.
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, link, open, rename, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
-/** A secret file that is not safe to use. */
-export class UnsafeFileError extends Error {
-  override readonly name = "UnsafeFileError";
+export type FileErrorCode = "unsafe" | "missing" | "unreadable" | "too_large" | "exists";
+
+/** A file that may not be used. The message is one sentence for people, with the path and what to do. */
+export class FileError extends Error {
+  override readonly name = "FileError";
+  readonly code: FileErrorCode;
+  constructor(code: FileErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
 }
 
-/** Writes a file under another name, syncs it, puts it in place by one rename, and syncs the directory. */
-export async function writeFileDurably(
+export interface WriteOptions {
+  /** Permission bits, whatever the umask; 0600 by default. */
+  readonly mode?: number;
+}
+
+/**
+ * Puts `content` at `path`, replacing what was there: whoever opens it sees the old file or the new one, whole. Durable
+ * when the promise resolves (file and directory synced). Never wider than `mode`, and 0600 before the first octet. On
+ * failure the old file stays, and the system's error comes through.
+ */
+export async function writeFileDurably(path: string, content: Uint8Array | string, options: WriteOptions = {}): Promise<void> {
+  await writeBeside(path, content, options, (temporary) => rename(temporary, path));
+}
+
+/** Like writeFileDurably(), but never replaces: throws FileError "exists" when there is a file already. */
+export async function createFileDurably(path: string, content: Uint8Array | string, options: WriteOptions = {}): Promise<void> {
+  await writeBeside(path, content, options, async (temporary) => {
+    // A link never replaces, and the file is whole when its name appears.
+    await link(temporary, path).catch((error: unknown) => {
+      if (errnoOf(error) !== "EEXIST") throw error;
+      throw new FileError("exists", `${path} exists already and is not overwritten`, { cause: error });
+    });
+    await unlink(temporary);
+  });
+}
+
+async function writeBeside(
   path: string,
   content: Uint8Array | string,
-  options: { readonly mode: number; readonly exclusive?: boolean },
+  { mode = 0o600 }: WriteOptions,
+  place: (temporary: string) => Promise<void>,
 ): Promise<void> {
-  if (options.exclusive === true) {
-    await writeNew(path, content, options.mode);
-  } else {
-    const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
-    try {
-      await writeNew(temporary, content, options.mode);
-      await rename(temporary, path);
-    } catch (error) {
-      await rm(temporary, { force: true });
-      throw error;
-    }
+  const folder = dirname(path);
+  const temporary = join(folder, `.${basename(path).slice(0, 64)}.${randomBytes(6).toString("hex")}`);
+  try {
+    await writeNew(temporary, content, mode);
+    await place(temporary);
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    throw error;
   }
-  await syncDirectory(dirname(path));
+  await syncDirectory(folder);
 }
 
-/** Makes a file that was not there: empty and 0600 first, its mode before its first byte. Throws EEXIST. */
 async function writeNew(path: string, content: Uint8Array | string, mode: number): Promise<void> {
-  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const file = await open(path, flags, 0o600);
   try {
     await file.chmod(mode);
     await file.writeFile(content);
@@ -42,39 +73,121 @@ async function writeNew(path: string, content: Uint8Array | string, mode: number
   }
 }
 
+/** Removes a file for good; nothing happens when there is none. */
+export async function removeFileDurably(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return;
+    throw error;
+  }
+  await syncDirectory(dirname(path));
+}
+
+/** Makes the names in a directory durable. */
 export async function syncDirectory(path: string): Promise<void> {
-  let directory: FileHandle | undefined;
+  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-    await directory.sync();
+    await handle.sync();
   } finally {
-    await directory?.close();
+    await handle.close();
   }
 }
 
-const maxSecretBytes = 65_536;
+export interface ReadOptions {
+  /** More octets than this are refused; 64 KiB by default. */
+  readonly maxBytes?: number;
+}
 
-/** Reads a secret: a regular file that only its owner, this user or root, may read. Throws UnsafeFileError. */
-export async function readSecretFile(path: string): Promise<Uint8Array> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+/**
+ * Reads a file that holds a secret. Refused unless it belongs to root or the user of this process and nobody else can
+ * read or write it. Throws FileError.
+ */
+export async function readSecretFile(path: string, options: ReadOptions = {}): Promise<Uint8Array> {
+  return await readChecked(path, options, ({ uid, mode }) => {
+    if (!isOurs(uid)) return `belongs to another user (${uid}); try: chown it to the user of this process`;
+    if ((mode & 0o077) === 0) return undefined;
+    return `can be read by others (mode ${octal(mode)}); try: chmod 600 ${path}`;
+  });
+}
+
+/**
+ * Reads a file that decides what this process does. Refused when others may write it: it belongs to root or the user of
+ * this process, and is not writable by others nor by a group other than that user's own. Throws FileError.
+ */
+export async function readTrustedFile(path: string, options: ReadOptions = {}): Promise<Uint8Array> {
+  return await readChecked(path, options, ({ uid, gid, mode }) => {
+    if (!isOurs(uid)) return `belongs to another user (${uid}), who may change it; try: chown it to root`;
+    const isWritable = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== process.getegid?.());
+    return isWritable ? `can be written by others (mode ${octal(mode)}); try: chmod go-w ${path}` : undefined;
+  });
+}
+
+interface Facts {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+}
+
+async function readChecked(
+  path: string,
+  { maxBytes = 64 * 1024 }: ReadOptions,
+  fault: (facts: Facts) => string | undefined,
+): Promise<Uint8Array> {
+  // Not blocking, or a pipe in the place of the file would hold the process up for ever.
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
+    throw cannotRead(path, error);
+  });
   try {
-    const stat = await file.stat();
-    if (!stat.isFile()) throw new UnsafeFileError(`${path} is not a regular file`);
-    const me = process.getuid?.() ?? stat.uid;
-    if (stat.uid !== me && stat.uid !== 0) throw new UnsafeFileError(`${path} belongs to another user`);
-    if ((stat.mode & 0o077) !== 0) {
-      throw new UnsafeFileError(`${path} can be read by others (mode ${(stat.mode & 0o777).toString(8)}): chmod 600 ${path}`);
+    const facts = await handle.stat();
+    if (!facts.isFile()) throw new FileError("unsafe", `${path} is not a file`);
+    const unsafe = fault(facts);
+    if (unsafe !== undefined) throw new FileError("unsafe", `${path} ${unsafe}`);
+    return await readAtMost(handle, path, maxBytes);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readAtMost(handle: FileHandle, path: string, maxBytes: number): Promise<Uint8Array> {
+  const octets = new Uint8Array(maxBytes + 1);
+  let length = 0;
+  for (;;) {
+    const { bytesRead } = await handle.read(octets, length, octets.length - length, null);
+    length += bytesRead;
+    if (length > maxBytes) throw new FileError("too_large", `${path} is larger than ${maxBytes} bytes`);
+    if (bytesRead === 0) return octets.slice(0, length);
+  }
+}
+
+function cannotRead(path: string, error: unknown): FileError {
+  switch (errnoOf(error)) {
+    case "ENOENT":
+    case "ENOTDIR":
+      return new FileError("missing", `${path} does not exist`, { cause: error });
+    case "EACCES":
+    case "EPERM":
+      return new FileError("unreadable", `${path} may not be read by this user`, { cause: error });
+    case "EISDIR":
+      return new FileError("unsafe", `${path} is a directory`, { cause: error });
+    default: {
+      const why = error instanceof Error ? error.message : String(error);
+      return new FileError("unreadable", `${path} cannot be read: ${why}`, { cause: error });
     }
-    if (stat.size > maxSecretBytes) throw new UnsafeFileError(`${path} has ${stat.size} bytes, at most ${maxSecretBytes} are taken`);
-    return new Uint8Array(await file.readFile());
-  } finally {
-    await file.close();
   }
 }
 
-/** A passphrase: the file's text without its last line break. */
-export async function readPassphraseFile(path: string): Promise<string> {
-  const text = Buffer.from(await readSecretFile(path)).toString("utf8").replace(/\r?\n$/, "");
-  if (text === "") throw new UnsafeFileError(`${path} is empty: it holds the passphrase`);
-  return text;
+/** True for root and the user of this process. */
+export function isOurs(uid: number): boolean {
+  return uid === 0 || uid === process.geteuid?.();
+}
+
+/** Permission bits as chmod writes them: `0644`. */
+export function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, "0");
+}
+
+/** The system's code of a failure, such as ENOSPC; empty when it has none. */
+export function errnoOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }

@@ -8,6 +8,11 @@ export interface BuildInfo {
 /** What was built: read from the package.json that lies above this file, in a clone as in a package. */
 export const buildInfo: BuildInfo = readBuildInfo();
 
+/** The version of this program, as in package.json. */
+export function buildVersion(): string {
+  return buildInfo.version;
+}
+
 function readBuildInfo(): BuildInfo {
   for (const above of ["../..", "../../.."]) {
     try {

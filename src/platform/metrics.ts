@@ -1,65 +1,117 @@
-// Metrics in Prometheus' text form. Names and labels are fixed where they are made; every series exists from the start.
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+// The metrics of a process: one registry, and series that exist from the start at 0, since an alert on a series that
+// is not there yet never fires.
+import PromCounter from "prom-client/lib/counter.js";
+import PromGauge from "prom-client/lib/gauge.js";
+import PromHistogram from "prom-client/lib/histogram.js";
+import PromRegistry from "prom-client/lib/registry.js";
+
+/** Label names, each with the closed list of its values. */
+export type LabelValues<Label extends string> = Readonly<Record<Label, readonly string[]>>;
+
+/** One value a label. */
+export type Labels<Label extends string> = Readonly<Record<Label, string>>;
+
+/** Labels of a series that has none. */
+export const noLabels: Labels<never> = {};
+
+export interface Counter<Label extends string> {
+  inc(labels: Labels<Label>, by?: number): void;
+}
+
+export interface Gauge<Label extends string> {
+  set(labels: Labels<Label>, value: number): void;
+}
+
+export interface Histogram<Label extends string> {
+  observe(labels: Labels<Label>, value: number): void;
+}
+
+/** One series of a gauge that is asked at each scrape. */
+export interface Sample<Label extends string> {
+  readonly labels: Labels<Label>;
+  readonly value: number;
+}
 
 export interface Metrics {
-  readonly contentType: string;
+  /** A counter, all its series at 0. Its name ends in `_total`. */
+  counter<Label extends string = never>(name: string, help: string, labels?: LabelValues<Label>): Counter<Label>;
+  /** A gauge, all its series at 0. */
+  gauge<Label extends string = never>(name: string, help: string, labels?: LabelValues<Label>): Gauge<Label>;
+  /** A gauge whose series are made anew at each scrape: for those whose labels come and go. */
+  sampled<Label extends string = never>(
+    name: string,
+    help: string,
+    source: { readonly labels: readonly Label[]; readonly sample: () => readonly Sample<Label>[] },
+  ): void;
+  /** A histogram, all its series at 0. `buckets` are upper bounds, rising. */
+  histogram<Label extends string = never>(
+    name: string,
+    help: string,
+    shape: { readonly buckets: readonly number[]; readonly labels?: LabelValues<Label> },
+  ): Histogram<Label>;
+  /** All series in the text format of Prometheus, version 0.0.4. */
   text(): Promise<string>;
-  /** Labels that are closed lists get every combination at 0 from the start. */
-  counter(name: string, help: string, labels?: LabelValues): CounterMetric;
-  gauge(name: string, help: string, labels?: readonly string[]): GaugeMetric;
-  histogram(name: string, help: string, buckets: readonly number[], labels?: LabelValues): HistogramMetric;
 }
 
-export type LabelValues = { readonly [label: string]: readonly string[] };
-export type Labels = { readonly [label: string]: string };
+export const metricsContentType = "text/plain; version=0.0.4; charset=utf-8";
 
-export interface CounterMetric {
-  add(labels?: Labels, by?: number): void;
-}
-export interface GaugeMetric {
-  set(value: number, labels?: Labels): void;
-  /** Forgets all series, before they are set anew. */
-  reset(): void;
-  /** Called before each reading. */
-  onRead(fill: () => void | Promise<void>): void;
-}
-export interface HistogramMetric {
-  observe(seconds: number, labels?: Labels): void;
-}
+/** Upper bounds in seconds for what takes from 0.1 ms to 10 s. */
+export const secondsBuckets: readonly number[] = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+];
 
+/** A registry of its own for this process. A name given twice is a TypeError. */
 export function createMetrics(): Metrics {
-  const registry = new Registry();
-  const fills: (() => void | Promise<void>)[] = [];
+  const registry = new PromRegistry();
+  const registers = [registry];
+  const fresh = (name: string, help: string): { readonly name: string; readonly help: string } => {
+    if (registry.getSingleMetric(name) !== undefined) throw new TypeError(`the metric ${name} exists already`);
+    return { name, help };
+  };
   return {
-    contentType: registry.contentType,
-    text: async () => {
-      for (const fill of fills) await fill();
-      return registry.metrics();
+    counter: (name, help, labels) => {
+      if (!name.endsWith("_total")) throw new TypeError(`the name of a counter ends in _total, got ${name}`);
+      const counter = new PromCounter({ ...fresh(name, help), labelNames: labelNames(labels), registers });
+      for (const series of everySeries(labels)) counter.inc(series, 0);
+      return { inc: (series, by = 1) => counter.inc({ ...series }, by) };
     },
-    counter: (name, help, labels = {}) => {
-      const counter = new Counter({ name, help, labelNames: Object.keys(labels), registers: [registry] });
-      for (const each of combinations(labels)) counter.inc(each, 0);
-      return { add: (of = {}, by = 1) => counter.inc(of, by) };
+    gauge: (name, help, labels) => {
+      const gauge = new PromGauge({ ...fresh(name, help), labelNames: labelNames(labels), registers });
+      for (const series of everySeries(labels)) gauge.set(series, 0);
+      return { set: (series, value) => gauge.set({ ...series }, value) };
     },
-    gauge: (name, help, labels = []) => {
-      const gauge = new Gauge({ name, help, labelNames: [...labels], registers: [registry] });
-      return {
-        set: (value, of = {}) => gauge.set(of, value),
-        reset: () => gauge.reset(),
-        onRead: (fill) => void fills.push(fill),
-      };
+    sampled: (name, help, { labels, sample }) => {
+      new PromGauge({
+        ...fresh(name, help),
+        labelNames: [...labels],
+        registers,
+        collect() {
+          this.reset();
+          for (const { labels: series, value } of sample()) this.set({ ...series }, value);
+        },
+      });
     },
-    histogram: (name, help, buckets, labels = {}) => {
-      const histogram = new Histogram({ name, help, buckets: [...buckets], labelNames: Object.keys(labels), registers: [registry] });
-      for (const each of combinations(labels)) histogram.zero(each);
-      return { observe: (seconds, of = {}) => histogram.observe(of, seconds) };
+    histogram: (name, help, { buckets, labels }) => {
+      const shape = { labelNames: labelNames(labels), buckets: [...buckets], registers };
+      const histogram = new PromHistogram({ ...fresh(name, help), ...shape });
+      for (const series of everySeries(labels)) histogram.zero(series);
+      return { observe: (series, value) => histogram.observe({ ...series }, value) };
     },
+    text: () => registry.metrics(),
   };
 }
 
-function combinations(labels: LabelValues): readonly { [label: string]: string }[] {
-  return Object.entries(labels).reduce<readonly { [label: string]: string }[]>(
-    (found, [label, values]) => found.flatMap((each) => values.map((value) => ({ ...each, [label]: value }))),
-    [{}],
-  );
+type AnyLabels = Readonly<Record<string, readonly string[]>> | undefined;
+
+function labelNames(labels: AnyLabels): string[] {
+  return Object.keys(labels ?? {});
+}
+
+/** Every combination of the labels' values. */
+function everySeries(labels: AnyLabels): Record<string, string>[] {
+  let all: Record<string, string>[] = [{}];
+  for (const [name, values] of Object.entries(labels ?? {})) {
+    all = all.flatMap((series) => values.map((value) => ({ ...series, [name]: value })));
+  }
+  return all;
 }

@@ -37,3 +37,8 @@ function checkIpAddress(text: string): string {
     throw new CaError("bad_request", `not an IP address: ${JSON.stringify(text.slice(0, 64))}`, { cause: error });
   }
 }
+
+/** localhost and the loopback addresses. */
+export function isLoopbackName(name: string): boolean {
+  return name === "localhost" || name.endsWith(".localhost") || name === "::1" || name.startsWith("127.");
+}

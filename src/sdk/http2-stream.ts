@@ -92,7 +92,7 @@ export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): P
   }
 }
 
-export function abortedBy(signal: AbortSignal): SdkError {
+function abortedBy(signal: AbortSignal): SdkError {
   const { reason } = signal as { readonly reason: unknown };
   return reason instanceof SdkError ? reason : new SdkError("aborted", "the request was aborted", { cause: reason });
 }

@@ -4,7 +4,7 @@ import { Status } from "../../proto/gen/google/rpc/status.ts";
 import { ErrorDetail, Retry } from "../../proto/gen/signet/v1/error.ts";
 
 /** Every code that a failed call can have: those of the server, and `cancelled`, which only the caller makes. */
-export const rpcCodes = [
+const rpcCodes = [
   "denied",
   "bad_request",
   "not_found",

@@ -68,7 +68,8 @@ export function bundleJson(bundle: TrustBundle): string {
   });
   const list = keys.length === 0 ? "[]" : `[\n    ${keys.join(",\n    ")}\n  ]`;
   // A bigint cannot go through JSON.stringify, a number would lose digits.
-  return `{\n  "keys": ${list},\n  "spiffe_sequence": ${bundle.sequence},\n  "spiffe_refresh_hint": ${bundle.refreshHintSeconds}\n}\n`;
+  const numbers = `"spiffe_sequence": ${bundle.sequence},\n  "spiffe_refresh_hint": ${bundle.refreshHintSeconds}`;
+  return `{\n  "keys": ${list},\n  ${numbers}\n}\n`;
 }
 
 /**

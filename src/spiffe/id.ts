@@ -25,7 +25,7 @@ declare const spiffeIdBrand: unique symbol;
 /** A trust domain name, such as `prod.example`. Only parseTrustDomain() and trustDomainOf() make one. */
 export type TrustDomain = string & { readonly [trustDomainBrand]: true };
 
-/** A SPIFFE ID in its one canonical form, so `===` compares identities. Only parseSpiffeId() and spiffeId() make one. */
+/** A SPIFFE ID in its one form, so `===` compares identities. Only parseSpiffeId() and spiffeId() make one. */
 export type SpiffeId = string & { readonly [spiffeIdBrand]: true };
 
 /** The longest SPIFFE ID and trust domain name that are taken, in octets (SPIFFE-ID 2.3). */

@@ -4,8 +4,8 @@
 //   subject (2), addresses (count 1, each 1), secret (1: 0 or 32), root pins (count 1, 32 each), end in seconds since
 //   1970 (6), checksum 4 )
 //
-// The total length counts every octet from the version to the checksum, so a string that was cut while it was copied can
-// say how much is missing. The checksum is the beginning of the SHA-256 of all before it: it finds damage, it proves
+// The total length counts every octet from the version to the checksum, so a string that was cut while it was copied
+// can say how much is missing. The checksum is the beginning of the SHA-256 of all before it: it finds damage, it proves
 // nothing.
 import { createHash } from "node:crypto";
 

@@ -1,5 +1,5 @@
-// JSON by the letter (RFC 8259) for documents that carry trust: a member twice is refused, depth is bounded, numbers keep
-// all their digits (JSON.parse rounds 2^53 + 1), and objects are maps, so no name can touch a prototype.
+// JSON by the letter (RFC 8259) for documents that carry trust: a member twice is refused, depth is bounded, numbers
+// keep all their digits (JSON.parse rounds 2^53 + 1), and objects are maps, so no name can touch a prototype.
 
 export interface JsonNumber {
   /** The number as it was written. */
@@ -52,7 +52,7 @@ class Scanner {
   value(depth: number): JsonValue {
     if (depth > maxDepth) throw new JsonError(`more than ${maxDepth} levels`);
     this.#space();
-    switch (this.#text[this.#at]) {
+    switch (this.#text.charAt(this.#at)) {
       case "{":
         return this.#object(depth);
       case "[":

@@ -3,7 +3,17 @@
 // and forgotten again when any commit that names it ends other than done. With several processes on one database a record
 // may be old; a commit that expects its revision then fails, and the next `get` reads it anew.
 
-import type { Collection, CommitResult, Op, ScanItem, ScanOptions, ScanRange, Store, StoreStats, Stored } from "./store.ts";
+import type {
+  Collection,
+  CommitResult,
+  Op,
+  ScanItem,
+  ScanOptions,
+  ScanRange,
+  Store,
+  Stored,
+  StoreStats,
+} from "./store.ts";
 
 export interface CacheOptions {
   /** Names of the collections to remember. */
@@ -81,7 +91,12 @@ class CachedStore implements Store {
     }
   }
 
-  scan<T>(collection: Collection<T>, index: string, range?: ScanRange, options?: ScanOptions): AsyncIterable<ScanItem<T>> {
+  scan<T>(
+    collection: Collection<T>,
+    index: string,
+    range?: ScanRange,
+    options?: ScanOptions,
+  ): AsyncIterable<ScanItem<T>> {
     return this.#store.scan(collection, index, range, options);
   }
 

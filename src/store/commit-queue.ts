@@ -81,7 +81,9 @@ export class CommitQueue {
         outcomes = await this.#store(group.map(({ commit }) => commit));
       } catch (cause) {
         outcomes =
-          cause instanceof StoreError ? cause : new StoreError("in_doubt", "the store failed in an unknown way", { cause });
+          cause instanceof StoreError
+            ? cause
+            : new StoreError("in_doubt", "the store failed in an unknown way", { cause });
       }
       settle(group, outcomes);
     }

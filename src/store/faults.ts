@@ -1,7 +1,18 @@
 // Faults at the store port, for tests: a call can fail with nothing stored, fail although it was stored, or come late.
 // The test decides which call; the product never wires this in.
 
-import type { Collection, CommitResult, Op, ScanItem, ScanOptions, ScanRange, Store, StoreError, StoreStats, Stored } from "./store.ts";
+import type {
+  Collection,
+  CommitResult,
+  Op,
+  ScanItem,
+  ScanOptions,
+  ScanRange,
+  Store,
+  Stored,
+  StoreError,
+  StoreStats,
+} from "./store.ts";
 
 /** One call of the port; `number` counts the calls of its operation from 1. */
 export type StoreCall =

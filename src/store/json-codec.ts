@@ -55,7 +55,7 @@ export function headerAndBytes<T extends { readonly [P in F]: Uint8Array }, F ex
       if (end > encoded.length) throw new TypeError("the header is cut short");
       const header = parseJson(encoded.subarray(start, end));
       if (typeof header !== "object" || header === null) throw new TypeError("the header is no object");
-      return current({ ...header, [field]: encoded.slice(end) }, version, options);
+      return current({ ...header, [field]: new Uint8Array(encoded.subarray(end)) }, version, options);
     },
   };
 }

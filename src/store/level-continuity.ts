@@ -57,7 +57,8 @@ export class KeptNumbers {
   /** How many of the oldest need not be kept once a commit ends at `octets`. */
   surplus(octets: number): number {
     let count = 0;
-    while (this.#length - count >= KEPT_LEAST && octets - (this.#ends[this.#skipped + count] ?? 0) > KEPT_OCTETS) count++;
+    while (this.#length - count >= KEPT_LEAST && octets - (this.#ends[this.#skipped + count] ?? 0) > KEPT_OCTETS)
+      count++;
     return count;
   }
 
@@ -118,7 +119,8 @@ export function putContinuity(batch: EngineBatch, last: Continuity, next: NextCo
  */
 export async function readContinuity(engine: Engine, atLeast = 0): Promise<Continuity> {
   const schema = await readMeta(engine, SCHEMA_KEY);
-  if (schema === undefined) throw new StoreError("damaged", "the store has no version stamp: making it was not finished");
+  if (schema === undefined)
+    throw new StoreError("damaged", "the store has no version stamp: making it was not finished");
   const version = numberField(schema.fields, "version");
   if (version > SCHEMA_VERSION) {
     throw new StoreError("wrong_use", `the store has version ${version}, this program reads up to ${SCHEMA_VERSION}`);

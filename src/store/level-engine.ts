@@ -15,6 +15,9 @@ const DATA_OPTIONS = {
 };
 const LOCK_OPTIONS = { compression: false, writeBufferSize: 64 * 1024, cacheSize: 0, maxOpenFiles: 64 };
 
+/** A step of a cursor ends at this size. */
+const STEP_OCTETS = 256 * 1024;
+
 /** How much a log may hold before it goes into a table; up to two logs exist at a time. */
 export const LOG_OCTETS: number = DATA_OPTIONS.writeBufferSize;
 
@@ -92,8 +95,15 @@ interface Native {
 
 export const openEngine: OpenEngine = async (location, { create }) => {
   const db = await openNative(location, { ...DATA_OPTIONS, createIfMissing: create });
-  const read = (snapshot: EngineSnapshot | undefined): NativeReadOptions => (snapshot === undefined ? {} : { snapshot });
-  const range = ({ gte, lt, reverse = false, snapshot }: KeyRange): object => ({ gte, lt, reverse, ...read(snapshot) });
+  const read = (snapshot: EngineSnapshot | undefined): NativeReadOptions =>
+    snapshot === undefined ? {} : { snapshot };
+  const range = ({ gte, lt, reverse = false, snapshot }: KeyRange): object => ({
+    gte,
+    lt,
+    reverse,
+    highWaterMarkBytes: STEP_OCTETS,
+    ...read(snapshot),
+  });
   return {
     get: (key) => db.get(key),
     getMany: (keys, snapshot) => db.getMany([...keys], read(snapshot)),

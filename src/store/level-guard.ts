@@ -9,7 +9,18 @@
 // A guard is taken away (durably) before anything is served, so putting one back never undoes an acknowledged commit.
 // The caller holds the lock of the store's directory.
 
-import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Continuity } from "./level-continuity.ts";
 import { type Engine, isCorruption, type OpenEngine, reasonOf } from "./level-engine.ts";
@@ -61,7 +72,8 @@ export async function guardedOpen(options: GuardedOpen): Promise<Opened> {
 
 type Failed = { readonly failure: StoreError; readonly final: boolean };
 
-async function tryOpen({ paths, openEngine, verify }: GuardedOpen, lastTry: boolean): Promise<Opened | Failed> {
+async function tryOpen(options: GuardedOpen, lastTry: boolean): Promise<Opened | Failed> {
+  const { paths, openEngine } = options;
   let engine: Engine;
   try {
     engine = await openEngine(paths.db, { create: false });
@@ -74,7 +86,7 @@ async function tryOpen({ paths, openEngine, verify }: GuardedOpen, lastTry: bool
   let problem: unknown;
   try {
     complaint = complaintIn(paths);
-    const continuity = await verify(engine);
+    const continuity = await options.verify(engine);
     if (complaint === undefined || lastTry) return { engine, continuity, complaint };
   } catch (error) {
     problem = error;
@@ -86,7 +98,10 @@ async function tryOpen({ paths, openEngine, verify }: GuardedOpen, lastTry: bool
     return { failure, final: problem.code === "wrong_use" };
   }
   const why = problem === undefined ? "the engine left out a part of its log" : reasonOf(problem);
-  return { failure: new StoreError("unavailable", `the store in ${paths.db} was not read whole: ${why}${said}`), final: false };
+  return {
+    failure: new StoreError("unavailable", `the store in ${paths.db} was not read whole: ${why}${said}`),
+    final: false,
+  };
 }
 
 /** Finishes or undoes what a killed process left. */
@@ -103,7 +118,10 @@ function requireEngineFiles({ db }: LevelPaths): void {
   const files = existsSync(db) ? engineFiles(db) : [];
   if (files.includes("CURRENT")) return;
   if (files.length === 0) throw new StoreError("unavailable", `there is no store in ${db}`);
-  throw new StoreError("damaged", `the store in ${db} has lost its file CURRENT, ${files.length} other files are there`);
+  throw new StoreError(
+    "damaged",
+    `the store in ${db} has lost its file CURRENT, ${files.length} other files are there`,
+  );
 }
 
 function makeGuard({ dir, db, guard }: LevelPaths): void {

@@ -12,11 +12,17 @@ import type { Collection, ScanItem } from "./store.ts";
 const STEP = 128;
 
 /** Runs a scan; the moment is that of the first `next`. */
-export async function* scanEngine<T>(engine: Engine, collection: Collection<T>, scan: Scan): AsyncGenerator<ScanItem<T>> {
+export async function* scanEngine<T>(
+  engine: Engine,
+  collection: Collection<T>,
+  scan: Scan,
+): AsyncGenerator<ScanItem<T>> {
   if (scan.limit === 0) return;
   const snapshot = engine.snapshot();
   try {
-    yield* scan.index === KEY_INDEX ? byKey(engine, collection, scan, snapshot) : byIndex(engine, collection, scan, snapshot);
+    yield* scan.index === KEY_INDEX
+      ? byKey(engine, collection, scan, snapshot)
+      : byIndex(engine, collection, scan, snapshot);
   } finally {
     await snapshot.close();
   }

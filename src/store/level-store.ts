@@ -31,9 +31,9 @@ import {
   type ScanOptions,
   type ScanRange,
   type Store,
+  type Stored,
   StoreError,
   type StoreStats,
-  type Stored,
 } from "./store.ts";
 
 /** What happens inside, for log and metrics. */
@@ -48,6 +48,7 @@ export type LevelEvent =
 
 export interface LevelStoreOptions {
   readonly clock: Clock;
+  /** What it throws is ignored. */
   readonly onEvent?: (event: LevelEvent) => void;
   readonly limits?: Partial<QueueLimits>;
   /** First and longest wait between tries to open again after a failed write. */
@@ -213,7 +214,10 @@ export class LevelStore implements Store {
 
   /** What is stored for each slot that the commits name; a slot that cannot be read throws when it is asked for. */
   async #readSlots(engine: Engine, commits: readonly PreparedCommit[]): Promise<(slot: string) => Current | undefined> {
-    const slots = new Map<string, { collection: Collection<unknown>; key: string; octets?: Uint8Array | undefined; error?: unknown }>();
+    const slots = new Map<
+      string,
+      { collection: Collection<unknown>; key: string; octets?: Uint8Array | undefined; error?: unknown }
+    >();
     for (const { ops } of commits) for (const { slot, collection, key } of ops) slots.set(slot, { collection, key });
     const found = [...slots.values()];
     const keys = [...slots.keys()].map(recordKey);
@@ -300,8 +304,13 @@ export class LevelStore implements Store {
     if (complaint !== undefined) this.#tell({ kind: "engine_complained", complaint });
   }
 
+  // What a listener throws must not turn a stored commit into one in doubt, nor stop a recovery.
   #tell(event: LevelEvent): void {
-    this.#options.onEvent?.(event);
+    try {
+      this.#options.onEvent?.(event);
+    } catch {
+      // The listener's own concern.
+    }
   }
 }
 

@@ -49,7 +49,8 @@ export async function createLevelStore(dir: string, options: LevelStoreOptions):
  */
 export async function openLevelStore(dir: string, options: LevelStoreOptions): Promise<Store> {
   const paths = levelPaths(dir);
-  if (!existsSync(paths.db) && !existsSync(paths.guard)) throw new StoreError("unavailable", `there is no store in ${dir}`);
+  if (!existsSync(paths.db) && !existsSync(paths.guard))
+    throw new StoreError("unavailable", `there is no store in ${dir}`);
   return locked(paths, options, () => Promise.resolve());
 }
 

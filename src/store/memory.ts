@@ -7,8 +7,8 @@ import { type StoreFaults, withFaults } from "./faults.ts";
 import {
   assembleGroup,
   type Change,
-  checkCollection,
   type Content,
+  checkCollection,
   type Outcome,
   type PreparedCommit,
   prepareCommit,
@@ -24,9 +24,9 @@ import {
   type ScanOptions,
   type ScanRange,
   type Store,
+  type Stored,
   StoreError,
   type StoreStats,
-  type Stored,
 } from "./store.ts";
 
 /** Faults around each call, and below them at the write of a whole commit group. */
@@ -197,13 +197,14 @@ class SortedTexts {
 }
 
 function decodeCopy<T>(collection: Collection<T>, key: string, record: MemoryRecord): Stored<T> {
-  return decodeStored(collection, key, { ...record, value: record.value.slice() });
+  return decodeStored(collection, key, { ...record, value: new Uint8Array(record.value) });
 }
 
 function afterFailure(commit: PreparedCommit | undefined, outcome: Outcome): StoreError {
   if (outcome instanceof StoreError) return outcome;
   const changes = commit?.ops.some(({ content }) => content !== undefined) ?? true;
-  if (outcome.done && changes) return new StoreError("in_doubt", "the write failed; whether this commit is stored is not known");
+  if (outcome.done && changes)
+    return new StoreError("in_doubt", "the write failed; whether this commit is stored is not known");
   return new StoreError("unavailable", "the write of the group failed; nothing of this commit is stored");
 }
 

@@ -52,10 +52,31 @@ export interface Stored<T> {
 
 /** One operation of a commit, made by the functions below only. */
 export type Op =
-  | { readonly kind: "put_if_absent"; readonly collection: Collection<unknown>; readonly key: string; readonly value: unknown }
-  | { readonly kind: "update"; readonly collection: Collection<unknown>; readonly key: string; readonly value: unknown; readonly revision: number }
-  | { readonly kind: "expect"; readonly collection: Collection<unknown>; readonly key: string; readonly revision: number | "absent" }
-  | { readonly kind: "delete"; readonly collection: Collection<unknown>; readonly key: string; readonly revision: number };
+  | {
+      readonly kind: "put_if_absent";
+      readonly collection: Collection<unknown>;
+      readonly key: string;
+      readonly value: unknown;
+    }
+  | {
+      readonly kind: "update";
+      readonly collection: Collection<unknown>;
+      readonly key: string;
+      readonly value: unknown;
+      readonly revision: number;
+    }
+  | {
+      readonly kind: "expect";
+      readonly collection: Collection<unknown>;
+      readonly key: string;
+      readonly revision: number | "absent";
+    }
+  | {
+      readonly kind: "delete";
+      readonly collection: Collection<unknown>;
+      readonly key: string;
+      readonly revision: number;
+    };
 
 /** Stores a value under a key that has none; the condition fails when it has one. */
 export function putIfAbsent<T>(collection: Collection<T>, value: T): Op {
@@ -122,7 +143,12 @@ export interface Store {
    * Reads a range of an index in its order, as of one moment (later commits are not seen). The index "key" is the
    * collection's key and always there.
    */
-  scan<T>(collection: Collection<T>, index: string, range?: ScanRange, options?: ScanOptions): AsyncIterable<ScanItem<T>>;
+  scan<T>(
+    collection: Collection<T>,
+    index: string,
+    range?: ScanRange,
+    options?: ScanOptions,
+  ): AsyncIterable<ScanItem<T>>;
   stats(): Promise<StoreStats>;
   /** Whether a write went through lately, or why not: the line of readyz. */
   health(): { readonly ok: boolean; readonly detail: string };

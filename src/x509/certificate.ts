@@ -45,7 +45,7 @@ export interface Certificate {
   readonly raw: Uint8Array;
   /** The signed part, DER. */
   readonly tbs: Uint8Array;
-  /** Serial as its content octets, lower-case hex. */
+  /** Lower-case hex, two digits an octet, without a sign octet. */
   readonly serialHex: string;
   readonly issuerDer: Uint8Array;
   readonly subjectDer: Uint8Array;
@@ -168,7 +168,12 @@ function readSerial(value: DerValue): string {
   if (octets.length > MAX_SERIAL_OCTETS) {
     throw bad(`serial has ${octets.length} octets, at most ${MAX_SERIAL_OCTETS}`);
   }
-  return serialHex(octets);
+  return unsignedHex(octets);
+}
+
+/** A positive INTEGER's content as hex without its sign octet, as openssl and everybody write serials. */
+export function unsignedHex(octets: Uint8Array): string {
+  return serialHex(octets[0] === 0 && octets.length > 1 ? octets.subarray(1) : octets);
 }
 
 function extensionList(explicitly: DerValue): readonly Extension[] {

@@ -1,5 +1,5 @@
 // Certificate revocation lists (RFC 5280 5), version 2: built for proxies, read to judge.
-import type { Certificate } from "./certificate.ts";
+import { type Certificate, unsignedHex } from "./certificate.ts";
 import {
   concat,
   DerReader,
@@ -23,7 +23,7 @@ import { sameName } from "./distinguished-name.ts";
 import { X509Error } from "./errors.ts";
 import { crlNumberExtension, readAuthorityKeyIdentifier, readCrlNumber, readExtensions } from "./extensions.ts";
 import { OID } from "./oid.ts";
-import { serialHex as serialHexOf } from "./serial.ts";
+import { serialHex as hexOf } from "./serial.ts";
 import { signatureAlgorithmDer, verifySignature } from "./signature.ts";
 import { issuerKeyIdExtension } from "./template.ts";
 import { wholeSeconds } from "./validity.ts";
@@ -80,7 +80,7 @@ export interface Crl {
 const maxCrlBytes = 16 * 1024 * 1024;
 const maxNumber = 2n ** 159n;
 
-/** TBS of a CRL, to be signed with `signatureAlgorithmDer` of the issuer's key. Throws X509Error "bad_crl". RFC 5280 5.1. */
+/** TBS of a CRL, to be signed by the algorithm of the issuer's kind of key. Throws X509Error "bad_crl". RFC 5280 5.1. */
 export function crlTbs(fields: CrlFields): Uint8Array {
   if (fields.number < 0n || fields.number >= maxNumber) throw bad("the number of a CRL has at most 20 octets");
   const thisUpdate = wholeSeconds(fields.thisUpdate);
@@ -170,7 +170,8 @@ function readEntries(list: DerValue, critical: string[]): readonly RevokedCertif
   const revoked: RevokedCertificate[] = [];
   while (!reader.atEnd) {
     const entry = open(reader.any("entry"), "entry");
-    const serialHex = serialHexOf(readInteger(entry.next(TAG.integer, "serial")));
+    const serial = readInteger(entry.next(TAG.integer, "serial"));
+    if ((serial[0] ?? 0) >= 0x80) throw bad("a serial is negative");
     const at = readTime(entry.any("time of revocation"));
     const extensions = entry.optional(TAG.sequence);
     entry.end("entry");
@@ -179,7 +180,7 @@ function readEntries(list: DerValue, critical: string[]): readonly RevokedCertif
       if (extension.oid === OID.crlReason) reason = readReason(extension.value);
       else if (extension.critical) critical.push(extension.oid);
     }
-    revoked.push({ serialHex, at, reason });
+    revoked.push({ serialHex: unsignedHex(serial), at, reason });
   }
   return revoked;
 }
@@ -206,7 +207,7 @@ function readListExtensions(
       number = readCrlNumber(value);
     } else if (type === OID.authorityKeyIdentifier) {
       const { keyId } = readAuthorityKeyIdentifier(value);
-      keyIdHex = keyId === undefined ? undefined : serialHexOf(keyId);
+      keyIdHex = keyId === undefined ? undefined : hexOf(keyId);
     } else if (isCritical) {
       critical.push(type);
     }

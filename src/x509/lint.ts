@@ -1,5 +1,5 @@
-// Named invariants of the certificates that we make, run when a profile is loaded on a certificate built by it. They say
-// what we promise; that we promise the right thing is judged by zlint and pkilint in tests.
+// Named invariants of the certificates that we make, run on a certificate of each profile when that is loaded. They say
+// what we promise; whether that is the right thing is for zlint and pkilint to judge.
 import type { Certificate } from "./certificate.ts";
 import { sameOctets } from "./der.ts";
 import type { KeyUsageName } from "./extensions.ts";
@@ -172,7 +172,5 @@ function broken<Context>(
   certificate: Certificate,
   context: Context,
 ): readonly LintFinding[] {
-  return invariants
-    .filter(({ holds }) => !holds(certificate, context))
-    .map(({ name, rule }) => ({ name, rule }));
+  return invariants.filter(({ holds }) => !holds(certificate, context)).map(({ name, rule }) => ({ name, rule }));
 }

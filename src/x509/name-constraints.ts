@@ -1,5 +1,5 @@
 // Name constraints (RFC 5280 4.2.1.10): what a CA's certificate says about the names of all certificates below it.
-// Excluded wins over permitted, the constraints of all CAs above count, and what is malformed or not understood refuses.
+// Excluded wins over permitted, the constraints of all CAs above count, what is malformed or not understood refuses.
 import type { Certificate } from "./certificate.ts";
 import { children, type DerValue, readDer } from "./der.ts";
 import { type CanonicalName, canonicalName, isBelow } from "./distinguished-name.ts";

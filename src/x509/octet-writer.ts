@@ -22,7 +22,7 @@ export function writeHeader(into: Uint8Array, at: number, tag: number, length: n
   return at + 2 + bytes;
 }
 
-/** A string of visible ASCII under a tag. Throws X509Error "bad_certificate" when it is empty or holds anything else. */
+/** Visible ASCII under a tag. Throws X509Error "bad_certificate" when it is empty or holds anything else. */
 export function writeText(into: Uint8Array, start: number, tag: number, text: string): number {
   if (text.length === 0) throw bad("a name of the certificate is empty");
   const at = writeHeader(into, start, tag, text.length);

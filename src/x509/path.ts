@@ -32,12 +32,12 @@ export type PathFailure =
 export interface PathOptions {
   /** Whatever came along; order, duplicates and strangers do not matter. */
   readonly intermediates: readonly Certificate[];
-  /** Trust anchors. They are judged like other CAs: time, CA bit, path length, constraints; not their own signature. */
+  /** Trust anchors. They are judged as other CAs are (time, CA bit, path length, names), but for their own signature. */
   readonly roots: readonly Certificate[];
   readonly at: Date;
   readonly purpose: Purpose;
   readonly maxSignatureChecks?: number;
-  /** A further rule on a path that is valid otherwise: what is wrong with it, or undefined. Other paths are tried then. */
+  /** A further rule on a path that is valid otherwise: what is wrong with it, or undefined. */
   readonly rule?: (path: readonly Certificate[]) => string | undefined;
 }
 

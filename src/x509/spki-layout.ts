@@ -2,7 +2,7 @@ import { bitString, encode, integer, oid, sequence, TAG } from "./der.ts";
 import { OID } from "./oid.ts";
 import type { PublicKeyType } from "./spki.ts";
 
-/** How every SubjectPublicKeyInfo of one kind of key looks: it always has one length and begins with the same octets. */
+/** How every SubjectPublicKeyInfo of one kind of key looks: it has one length and begins with the same octets. */
 export interface SpkiLayout {
   readonly spkiHead: Uint8Array;
   readonly spkiBytes: number;

@@ -1,5 +1,5 @@
-// The certificates that we make, as TBS octets. CA certificates are built part by part; leaves are filled into a template
-// whose constant parts are encoded once per authority, profile and kind of key, because the issuing line makes many.
+// The certificates that we make, as TBS octets. CA certificates are built part by part; leaves are filled into a
+// template whose constant parts are encoded once per authority, profile and kind of key, since there are many of them.
 import { hash } from "node:crypto";
 
 import type { Certificate } from "./certificate.ts";
@@ -59,8 +59,8 @@ export function rootTbs(fields: CaFields): Uint8Array {
 }
 
 /**
- * TBS of an intermediate (path length 0 unless said otherwise), to be signed with `signatureAlgorithmDer` of the issuer's
- * key. Throws X509Error "bad_key" or "bad_certificate".
+ * TBS of an intermediate (path length 0 unless said otherwise), to be signed with `signatureAlgorithmDer` of the key of
+ * its issuer. Throws X509Error "bad_key" or "bad_certificate".
  */
 export function intermediateTbs(
   fields: CaFields & PublicUrls & { readonly issuer: Certificate; readonly pathLength?: number | undefined },
@@ -161,7 +161,8 @@ export interface LeafFields {
 
 /**
  * Encodes once what all leaves have in common: empty subject, critical names, no CA, digitalSignature (keyEncipherment
- * beside it only for the RSA key of a server), the extended key usage, key identifiers. X509-SVID 4, RFC 5280 4.2, RFC 8813 3.
+ * beside it only for the RSA key of a server), the extended key usage, key identifiers. X509-SVID 4, RFC 5280 4.2, RFC
+ * 8813 3.
  */
 export function leafTemplate(fields: LeafTemplateFields): LeafTemplate {
   const { issuer, publicKeyType } = fields;
@@ -186,8 +187,8 @@ export function leafTemplate(fields: LeafTemplateFields): LeafTemplate {
 }
 
 /**
- * TBS of a leaf. Throws X509Error "bad_certificate" when a value breaks an invariant: serial, key of another kind, times
- * outside of the issuer's, a name that cannot be encoded. The names are written as they are: they were decided before.
+ * TBS of a leaf. Throws X509Error "bad_certificate" when a value breaks an invariant: serial, a key of another kind,
+ * times outside of the issuer's, a name that cannot be encoded. The names are written as they are: they were decided before.
  */
 export function fillLeaf(template: LeafTemplate, fields: LeafFields): Uint8Array {
   checkSerial(fields.serial);

@@ -70,7 +70,7 @@ const ioModules =
   /^(?:node:)?(?:fs(?:\/promises)?|net|tls|http|https|http2|dgram|dns(?:\/promises)?|child_process|worker_threads|cluster)$/;
 
 /** The room of a path, or undefined where no room is. */
-export function roomOf(path: string): string | undefined {
+function roomOf(path: string): string | undefined {
   const [first = "", second = ""] = path.split("/");
   if (first === "src") return `src/${second}` in mayImport ? `src/${second}` : undefined;
   if (first === "deploy") return second === "samples" ? "deploy/samples" : "deploy";

@@ -1,7 +1,17 @@
 // What the level store promises beyond the port: damage is found, the directory has one owner, a failed write gives the
 // handle up, an opening that lost something is undone.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createLevelStore, openLevelStore } from "../../src/store/level.ts";
@@ -10,8 +20,8 @@ import { commitKey, SCHEMA_KEY, STATE_KEY } from "../../src/store/level-layout.t
 import { seal, unseal } from "../../src/store/record.ts";
 import { putIfAbsent, remove, type Store, StoreError, update } from "../../src/store/store.ts";
 import { idsOf, itemsOf, thing, things } from "../fakes/things.ts";
-import { type LevelUnderTest, levelUnderTest, wallClock } from "./stores.ts";
 import { refused, store } from "./store-suite.ts";
+import { type LevelUnderTest, levelUnderTest, wallClock } from "./stores.ts";
 
 let under: LevelUnderTest;
 let db: Store;
@@ -359,7 +369,8 @@ describe("damage", () => {
       flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
       expect(unseal("k", flipped), `bit ${bit}`).toBeUndefined();
     }
-    for (let length = 0; length < octets.length; length++) expect(unseal("k", octets.subarray(0, length))).toBeUndefined();
+    for (let length = 0; length < octets.length; length++)
+      expect(unseal("k", octets.subarray(0, length))).toBeUndefined();
   });
 });
 
@@ -379,7 +390,9 @@ describe("after a failed write", () => {
     await refused(db.commit([putIfAbsent(things, thing("c"))]), "unavailable");
     await refused(db.get(things, "a"), "unavailable");
     await refused(itemsOf(db.scan(things, "key")), "unavailable");
-    const codes = (await answers).map((answer) => (answer.status === "rejected" ? (answer.reason as StoreError).code : "done"));
+    const codes = (await answers).map((answer) =>
+      answer.status === "rejected" ? (answer.reason as StoreError).code : "done",
+    );
     expect(codes).toEqual(["in_doubt", "unavailable"]);
     await reopened;
     expect(db.health().ok).toBe(true);

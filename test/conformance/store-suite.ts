@@ -59,7 +59,7 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
       test("gives each reader a value of its own", async () => {
         await store(db, thing("a", { tags: ["x"] }));
         const first = await db.get(things, "a");
-        (first?.value.tags as string[]).push("y");
+        if (first !== undefined) (first.value.tags as string[]).push("y");
         expect((await db.get(things, "a"))?.value.tags).toEqual(["x"]);
       });
 
@@ -186,11 +186,14 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
         expect((await db.commit([putIfAbsent(things, thing("a")), putIfAbsent(others, thing("a"))])).done).toBe(true);
       });
 
-      test.each(["", "x".repeat(513), "a\0b", "\ud800", "a\udc00b"])("key %j is wrong use, also to read", async (key) => {
-        await refused(db.commit([putIfAbsent(things, thing(key))]), "wrong_use");
-        await refused(db.commit([expectRevision(things, key, "absent")]), "wrong_use");
-        await refused(db.get(things, key), "wrong_use");
-      });
+      test.each(["", "x".repeat(513), "a\0b", "\ud800", "a\udc00b"])(
+        "key %j is wrong use, also to read",
+        async (key) => {
+          await refused(db.commit([putIfAbsent(things, thing(key))]), "wrong_use");
+          await refused(db.commit([expectRevision(things, key, "absent")]), "wrong_use");
+          await refused(db.get(things, key), "wrong_use");
+        },
+      );
 
       test("a value that cannot be encoded or indexed is wrong use", async () => {
         await refused(db.commit([putIfAbsent(things, thing("a", { size: Number.NaN }))]), "wrong_use");
@@ -264,7 +267,10 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
         const revisions = await store(db, ...Array.from({ length: 50 }, (_, i) => thing(`u${i}`)));
         const pair = (i: number, size: number): readonly Op[] => {
           if (i >= 50) return [putIfAbsent(things, thing(`p${i}`, { size }))];
-          return [update(things, thing(`u${i}`, { size }), revisions[i] ?? 0), putIfAbsent(others, thing(`${i}-${size}`))];
+          return [
+            update(things, thing(`u${i}`, { size }), revisions[i] ?? 0),
+            putIfAbsent(others, thing(`${i}-${size}`)),
+          ];
         };
         const results = await Promise.all(
           Array.from({ length: 100 }, (_, i) => [db.commit(pair(i, 10)), db.commit(pair(i, 20))]).flat(),
@@ -321,7 +327,9 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
       test("are answered in the order of arrival", async () => {
         const order: number[] = [];
         await Promise.all(
-          Array.from({ length: 10 }, (_, i) => db.commit([putIfAbsent(things, thing(`k${i}`))]).then(() => order.push(i))),
+          Array.from({ length: 10 }, (_, i) =>
+            db.commit([putIfAbsent(things, thing(`k${i}`))]).then(() => order.push(i)),
+          ),
         );
         expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
       });
@@ -341,7 +349,9 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
           db.commit([putIfAbsent(things, thing("b", { size: 5 }))]),
         ];
         const answers = await Promise.allSettled(group);
-        const codes = answers.map((answer) => (answer.status === "rejected" ? (answer.reason as StoreError).code : "done"));
+        const codes = answers.map((answer) =>
+          answer.status === "rejected" ? (answer.reason as StoreError).code : "done",
+        );
         expect(codes).toEqual(["in_doubt", "unavailable", "unavailable", "in_doubt"]);
         await under.recovered();
         expect(await idsOf(db, "size", { prefix: [5] })).toEqual(stored ? ["a", "b"] : []);
@@ -363,7 +373,9 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
     describe("indexes", () => {
       test("follow an update and a deletion", async () => {
         const [revision = 0] = await store(db, thing("a", { size: 1, tags: ["x", "y"] }));
-        const updated = await db.commit([update(things, thing("a", { size: 2, owner: "bob", tags: ["y", "z"] }), revision)]);
+        const updated = await db.commit([
+          update(things, thing("a", { size: 2, owner: "bob", tags: ["y", "z"] }), revision),
+        ]);
         expect(await idsOf(db, "size", { prefix: [1] })).toEqual([]);
         expect(await idsOf(db, "size", { prefix: [2] })).toEqual(["a"]);
         expect(await idsOf(db, "owner", { prefix: ["ada"] })).toEqual([]);
@@ -408,15 +420,34 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
       });
 
       test("orders text by its UTF-8 octets, then by key", async () => {
-        const owners = ["", "\x01", "A", "B", "a", "a\x01", "aa", "b", "é", "\ue000", "\uffff", "\u{10000}", "\u{1f600}"];
-        await store(db, ...owners.toReversed().flatMap((owner, i) => [thing(`${i}-2`, { owner }), thing(`${i}-1`, { owner })]));
+        const owners = [
+          "",
+          "\x01",
+          "A",
+          "B",
+          "a",
+          "a\x01",
+          "aa",
+          "b",
+          "é",
+          "\ue000",
+          "\uffff",
+          "\u{10000}",
+          "\u{1f600}",
+        ];
+        await store(
+          db,
+          ...owners.toReversed().flatMap((owner, i) => [thing(`${i}-2`, { owner }), thing(`${i}-1`, { owner })]),
+        );
         const found = (await itemsOf(db.scan(things, "owner"))).map(({ value }) => value);
         expect(found.map(({ owner }) => owner)).toEqual(owners.flatMap((owner) => [owner, owner]));
         expect(found.map(({ id }) => id.slice(-1)).join("")).toBe("12".repeat(owners.length));
       });
 
       test("takes from inclusive, to exclusive, and a shorter tuple as a prefix", async () => {
-        const made = ["a", "b", "c"].flatMap((owner) => [1, 2, 3].map((size) => thing(`${owner}${size}`, { owner, size })));
+        const made = ["a", "b", "c"].flatMap((owner) =>
+          [1, 2, 3].map((size) => thing(`${owner}${size}`, { owner, size })),
+        );
         await store(db, ...made);
         expect(await idsOf(db, "owner", { from: ["b"] })).toEqual(["b1", "b2", "b3", "c1", "c2", "c3"]);
         expect(await idsOf(db, "owner", { to: ["b"] })).toEqual(["a1", "a2", "a3"]);
@@ -429,7 +460,9 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
         expect(await idsOf(db, "owner", { prefix: ["bb"] })).toEqual([]);
         expect(await idsOf(db, "owner", { from: [] })).toHaveLength(9);
         expect(await idsOf(db, "owner", { to: [] })).toEqual([]);
-        expect(await idsOf(db, "size", { from: [Number.NEGATIVE_INFINITY], to: [Number.POSITIVE_INFINITY] })).toHaveLength(9);
+        expect(
+          await idsOf(db, "size", { from: [Number.NEGATIVE_INFINITY], to: [Number.POSITIVE_INFINITY] }),
+        ).toHaveLength(9);
       });
 
       test("ranges over keys by the index key", async () => {
@@ -515,7 +548,9 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
             }
             seen.push(value);
           }
-          expect(seen.filter(({ id }) => id === "k399")).toEqual([thing("k399", { size: index === "size" ? 399 : 1000 })]);
+          expect(seen.filter(({ id }) => id === "k399")).toEqual([
+            thing("k399", { size: index === "size" ? 399 : 1000 }),
+          ]);
           expect(seen.some(({ id }) => id === `later-${index}`)).toBe(false);
         }
         expect(revisions).toHaveLength(400);
@@ -555,7 +590,11 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
     describe("stats() and health()", () => {
       test("counts are exact after every change, and none of a failed commit", async () => {
         const [a = 0, b = 0] = await store(db, thing("a"), thing("b"));
-        await db.commit([update(things, thing("a", { size: 2 }), a), remove(things, "b", b), putIfAbsent(others, thing("c"))]);
+        await db.commit([
+          update(things, thing("a", { size: 2 }), a),
+          remove(things, "b", b),
+          putIfAbsent(others, thing("c")),
+        ]);
         await db.commit([putIfAbsent(things, thing("d")), expectRevision(things, "a", a)]);
         expect((await db.stats()).counts).toMatchObject({ things: 1, others: 1 });
       });

@@ -7,7 +7,7 @@ import type { Clock } from "../../src/platform/clock.ts";
 import { createLevelStore, type LevelEvent, type LevelStoreOptions, openLevelStore } from "../../src/store/level.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import type { Store } from "../../src/store/store.ts";
-import { failingEngine, type FailingEngine } from "../fakes/failing-engine.ts";
+import { type FailingEngine, failingEngine } from "../fakes/failing-engine.ts";
 
 export const wallClock: Clock = {
   now: () => new Date(),
@@ -95,7 +95,7 @@ export async function levelUnderTest(options: Partial<LevelStoreOptions> = {}): 
     engine,
     events,
     next,
-    failNextWrite: engine.failNextWrite,
+    failNextWrite: (stored) => engine.failNextWrite(stored),
     async recovered() {
       if (!store.health().ok) await next("reopened");
     },

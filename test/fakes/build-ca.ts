@@ -148,7 +148,9 @@ export interface CertificateFields {
 }
 
 /** One certificate of any shape: an intermediate of CN=ca under CN=root, with what is said otherwise. */
-export function certificate(fields: Pick<CertificateFields, "key" | "signer"> & Partial<CertificateFields>): Certificate {
+export function certificate(
+  fields: Pick<CertificateFields, "key" | "signer"> & Partial<CertificateFields>,
+): Certificate {
   const made: CertificateFields = {
     subject: "ca",
     issuer: "root",
@@ -187,9 +189,7 @@ export function certificate(fields: Pick<CertificateFields, "key" | "signer"> & 
 }
 
 /** A leaf of CN=ca for spiffe://prod.example/svc/a, with what is said otherwise. */
-export function leafCertificate(
-  fields: Pick<CertificateFields, "signer"> & Partial<CertificateFields>,
-): Certificate {
+export function leafCertificate(fields: Pick<CertificateFields, "signer"> & Partial<CertificateFields>): Certificate {
   return certificate({
     key: testKey("ec-p256"),
     subject: "",

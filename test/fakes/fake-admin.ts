@@ -1,5 +1,12 @@
 // A real gRPC admin service on a unix socket, with canned answers at a fixed time: what the command line is tested with.
-import { type handleServerStreamingCall, type handleUnaryCall, Metadata, Server, ServerCredentials, status } from "@grpc/grpc-js";
+import {
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  Metadata,
+  Server,
+  ServerCredentials,
+  status,
+} from "@grpc/grpc-js";
 import { Status } from "../../proto/gen/google/rpc/status.ts";
 import {
   AdminServiceService,
@@ -19,7 +26,9 @@ export const fakeNow: Date = new Date("2026-11-25T14:02:09Z");
 type Service = typeof AdminServiceService;
 export type AdminMethod = keyof Service;
 type RequestOf<M extends AdminMethod> = Service[M] extends { requestSerialize: (value: infer R) => Buffer } ? R : never;
-type ResponseOf<M extends AdminMethod> = Service[M] extends { responseDeserialize: (value: Buffer) => infer R } ? R : never;
+type ResponseOf<M extends AdminMethod> = Service[M] extends { responseDeserialize: (value: Buffer) => infer R }
+  ? R
+  : never;
 type AnswerOf<M extends AdminMethod> = Service[M] extends { responseStream: true }
   ? (request: RequestOf<M>) => AsyncIterable<ResponseOf<M>>
   : (request: RequestOf<M>) => ResponseOf<M> | Promise<ResponseOf<M>>;
@@ -69,7 +78,9 @@ export async function startFakeAdmin(socketPath: string, answers: Partial<AdminA
   }
   server.addService(AdminServiceService, handlers);
   await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) => (error === null ? resolve() : reject(error)));
+    server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) =>
+      error === null ? resolve() : reject(error),
+    );
   });
   return { socketPath, requests, close: () => server.forceShutdown() };
 }
@@ -137,7 +148,8 @@ export const fakeRootDer: Uint8Array = Uint8Array.from(
 );
 
 /** A join string's shape; its secret is none. */
-export const fakeJoinString = "sgj1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0-Pw";
+export const fakeJoinString =
+  "sgj1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0-Pw";
 
 export function fakeAuthority(fields: Partial<Authority> = {}): Authority {
   return {
@@ -244,7 +256,7 @@ export function fakeToken(fields: Partial<Token> = {}): Token {
 export const fakeTokens: readonly Token[] = [
   fakeToken(),
   fakeToken({
-    tokenId: "0b2e4f60718293a4",
+    tokenId: "0b2e4f607182",
     spiffeId: "spiffe://prod.example/agent/db-3",
     expiresAt: at(-20 * minute),
     state: 2,
@@ -252,10 +264,18 @@ export const fakeTokens: readonly Token[] = [
     usedFrom: "192.0.2.7:51544",
     reused: 2,
   }),
-  fakeToken({ tokenId: "77aa01fe5c3d", spiffeId: "spiffe://prod.example/agent/two", expiresAt: at(-2 * day), state: 3 }),
+  fakeToken({
+    tokenId: "77aa01fe5c3d",
+    spiffeId: "spiffe://prod.example/agent/two",
+    expiresAt: at(-2 * day),
+    state: 3,
+  }),
 ];
 
-export function fakeEntry(fields: Partial<EntryState> = {}, entry: Partial<NonNullable<EntryState["entry"]>> = {}): EntryState {
+export function fakeEntry(
+  fields: Partial<EntryState> = {},
+  entry: Partial<NonNullable<EntryState["entry"]>> = {},
+): EntryState {
   return {
     entry: {
       entryId: "e-1",
@@ -291,7 +311,13 @@ const notJoined: Partial<EntryState> = { agentJoined: false, agentConnected: fal
 
 export const fakeEntries: readonly EntryState[] = [
   fakeEntry(),
-  fakeEntry(notJoined, { entryId: "e-2", spiffeId: "spiffe://prod.example/svc/b", agentId: "spiffe://prod.example/agent/two", dnsNames: [], ttlSeconds: 30 * minute }),
+  fakeEntry(notJoined, {
+    entryId: "e-2",
+    spiffeId: "spiffe://prod.example/svc/b",
+    agentId: "spiffe://prod.example/agent/two",
+    dnsNames: [],
+    ttlSeconds: 30 * minute,
+  }),
 ];
 
 export function fakeNode(fields: Partial<Node> = {}): Node {
@@ -409,7 +435,8 @@ async function* rotation(watch: boolean): AsyncIterable<RotateAuthorityResponse>
 }
 
 function cannedAnswers(): AdminAnswers {
-  const notFound = (what: string, name: string): Error => refusal("not_found", `no ${what} ${name}`, { cure: `signet ${what} list` });
+  const notFound = (what: string, name: string): Error =>
+    refusal("not_found", `no ${what} ${name}`, { cure: `signet ${what} list` });
   const entryOf = (name: string): EntryState => {
     const found = fakeEntries.find(({ entry }) => entry?.entryId === name || entry?.spiffeId.endsWith(name) === true);
     if (found === undefined) throw notFound("entry", name);
@@ -418,7 +445,10 @@ function cannedAnswers(): AdminAnswers {
   return {
     getStatus: () => fakeStatus(),
     createToken: ({ agent, ttlSeconds, addresses }) => ({
-      token: fakeToken({ spiffeId: agent.startsWith("spiffe:") ? agent : `spiffe://prod.example/agent/${agent}`, expiresAt: at(ttlSeconds) }),
+      token: fakeToken({
+        spiffeId: agent.startsWith("spiffe:") ? agent : `spiffe://prod.example/agent/${agent}`,
+        expiresAt: at(ttlSeconds),
+      }),
       joinString: fakeJoinString,
       addresses: addresses.length === 0 ? ["127.0.0.1:7443"] : addresses,
     }),
@@ -443,7 +473,12 @@ function cannedAnswers(): AdminAnswers {
     updateEntry: ({ entry, addDnsNames, ttlSeconds }) => {
       const held = entryOf(entry);
       const dnsNames = [...(held.entry?.dnsNames ?? []), ...addDnsNames];
-      return { entry: fakeEntry({}, { ...held.entry, dnsNames, ttlSeconds: ttlSeconds ?? held.entry?.ttlSeconds ?? hour, revision: 9n }) };
+      return {
+        entry: fakeEntry(
+          {},
+          { ...held.entry, dnsNames, ttlSeconds: ttlSeconds ?? held.entry?.ttlSeconds ?? hour, revision: 9n },
+        ),
+      };
     },
     deleteEntry: ({ entry }) => ({ entry: entryOf(entry) }),
     async *watchEntry({ entry }) {
@@ -497,7 +532,12 @@ function cannedAnswers(): AdminAnswers {
     },
     rotateAuthority: ({ watch }) => rotation(watch),
     getTrustBundle: () => ({
-      bundle: { trustDomain: "prod.example", sequence: 7n, refreshHintSeconds: 300, rootsDer: [Buffer.from(fakeRootDer)] },
+      bundle: {
+        trustDomain: "prod.example",
+        sequence: 7n,
+        refreshHintSeconds: 300,
+        rootsDer: [Buffer.from(fakeRootDer)],
+      },
     }),
   };
 }

@@ -14,7 +14,7 @@ export async function judgeMtls(tally: Tally, world: World, server: Endpoints): 
   const strangers = [
     `another workload=${join(mallory, "tls.crt")},${join(mallory, "tls.key")}`,
     `the agent's certificate=${agent.chain},${agent.key}`,
-    ...(own === undefined ? [] : [`the server's certificate=${own.chain},${own.key}`]),
+    `the server's certificate=${own.chain},${own.key}`,
   ];
   await check(tally, "mtls", {
     args: [

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { Crew, commandPath, type Member, samplePath } from "../../src/cli/demo/crew.ts";
+import { Crew, commandPath, type Member, samplePath, sourceFlags } from "../../src/cli/demo/crew.ts";
 import { until } from "../../src/cli/demo/wait.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 
@@ -56,7 +56,7 @@ export class World {
 
   /** Runs `signet ARGS` against this server and gives its stdout. Throws with its stderr. */
   async signet(...args: readonly string[]): Promise<string> {
-    const all = [...process.execArgv, commandPath, ...args, "--data-dir", this.serverDir];
+    const all = [...sourceFlags, commandPath, ...args, "--data-dir", this.serverDir];
     const { stdout } = await promisify(execFile)(process.execPath, all, { cwd: this.folder, timeout: 60_000 });
     return stdout;
   }

@@ -41,6 +41,10 @@ export function samplePath(name: string): string {
   return join(import.meta.dirname, `../../../deploy/samples/${name}/main${extname(import.meta.filename)}`);
 }
 
+/** In the repository `signet/sdk` means its source. */
+export const sourceFlags: readonly string[] =
+  extname(import.meta.filename) === ".ts" ? ["--conditions=signet-source"] : [];
+
 const lifelinePath = new URL(`./lifeline${extname(import.meta.filename)}`, import.meta.url).href;
 
 /** Starts processes, notices when one ends unasked, and ends all of them. */
@@ -115,8 +119,7 @@ export class Crew {
     const log = openSync(this.logOf(options.name), "a", 0o600);
     let child: ChildProcess;
     try {
-      const conditions = process.execArgv.filter((arg) => arg.startsWith("--conditions"));
-      child = spawn(process.execPath, [...conditions, `--import=${lifelinePath}`, ...options.args], {
+      child = spawn(process.execPath, [...sourceFlags, `--import=${lifelinePath}`, ...options.args], {
         cwd: this.#folder,
         // Its own process group: Ctrl-C is for the demo, which then ends the others in order.
         detached: true,

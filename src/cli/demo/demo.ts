@@ -164,8 +164,7 @@ class Run {
       this.#interrupted = true;
       this.#over.abort(new Error("interrupted"));
     };
-    // From here on Ctrl-C does not end the process by itself.
-    this.#cli.interrupts.signal();
+
     const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
     for (const signal of signals) process.on(signal, stop);
     return () => {

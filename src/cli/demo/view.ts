@@ -12,8 +12,8 @@ import {
 } from "./scene.ts";
 
 /** The view has this many lines, so that with the cursor below it 24 are enough. */
-export const viewLines = 23;
-export const viewColumns = 80;
+const viewLines = 23;
+const viewColumns = 80;
 
 const rightColumn = 41;
 

@@ -201,7 +201,7 @@ async function startAgent(
   agent.say(joinString);
   stage.changeAgent(name, { pid: agent.pid });
   await until(() => endpointOf(dir, agent.pid, "socket"), wait(builder, `agent ${name} is not ready`, readyWithinMs));
-  stage.tell(`agent ${name}`.slice(0, 9), `joined by its join string, which is spent now`, { pid: agent.pid });
+  stage.tell(`agent ${name}`, `joined by its join string, which is spent now`, { pid: agent.pid });
   return agent;
 }
 

@@ -24,6 +24,8 @@ import { activeName, sync, type SyncDeps } from "./sync.ts";
 export interface IssuanceDeps extends CallDeps, AttestDeps, AuthenticateDeps, SyncDeps {
   /** The TLS session of a call. */
   readonly session: (call: AnyCall) => Session;
+  /** Notes that an agent's sync stream is open, until the returned function is called. */
+  readonly streamOpened: (agentId: string) => () => void;
   /** Ends the streams at shutdown. */
   readonly stopping: AbortSignal;
 }
@@ -96,7 +98,13 @@ export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
 async function serveSync(deps: IssuanceDeps, stream: ServerDuplexStream<SyncRequest, SyncResponse>): Promise<void> {
   const session = deps.session(stream);
   const agent = await demandAgent(deps, session);
-  await sync(deps, { id: agent.id, address: session.address, activeAuthority: activeName(deps.state) }, stream, deps.stopping);
+  const closed = deps.streamOpened(agent.id);
+  try {
+    const { id } = agent;
+    await sync(deps, { id, address: session.address, activeAuthority: activeName(deps.state) }, stream, deps.stopping);
+  } finally {
+    closed();
+  }
 }
 
 function parsedId(text: string): ReturnType<typeof parseSpiffeId> {

@@ -1,7 +1,8 @@
 import { jsonCodec } from "../json-codec.ts";
 import type { Collection } from "../store.ts";
 
-export type AuthorityState = "prepared" | "active" | "old" | "retired" | "tainted" | "revoked";
+export const authorityStates = ["prepared", "active", "old", "retired", "tainted", "revoked"] as const;
+export type AuthorityState = (typeof authorityStates)[number];
 export type Serves = "services" | "devices";
 
 /** A CA certificate with its state. The key stands with the key manager under the authority's name. Unix milliseconds. */

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createSecureServer } from "node:http2";
+import { connect as connectHttp2, createSecureServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -272,6 +272,24 @@ describe("guardServer() on open connections", () => {
     await once(socket, "close");
     expect(Date.now()).toBeGreaterThanOrEqual(leaf.certificate.notAfter.getTime() - 600);
     expect(Date.now()).toBeLessThan(leaf.certificate.notAfter.getTime() + 10_000);
+  });
+
+  test("guardServer() cuts a connection at the end of a certificate, also with a call in flight", async () => {
+    const own = ca.leaf(idB, { endsIn: 2 });
+    const source = await openSource(await directory(own));
+    const server = createSecureServer(serverOptions(source), () => {});
+    const guard = guardServer(server, source, { authorize: exactly(idA) });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    closers.push(() => guard.close({ withinMs: 100 }));
+    const session = connectHttp2(`https://127.0.0.1:${(server.address() as AddressInfo).port}`, {
+      rejectUnauthorized: false,
+      ...pair(ca.leaf(idA)),
+    });
+    session.on("error", () => {});
+    session.request({ ":path": "/" }).on("error", () => {});
+    await new Promise((closed) => session.on("close", closed));
+    expect(Date.now()).toBeGreaterThanOrEqual(own.certificate.notAfter.getTime() - 50);
   });
 
   test("guardServer() ends a connection at the end of its own certificate, and refuses new ones then", async () => {

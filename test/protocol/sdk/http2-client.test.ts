@@ -65,7 +65,7 @@ interface Running {
   readonly handled: string[];
 }
 
-async function serve(source: DirectorySource, delayMs = 0): Promise<Running> {
+async function serve(source: DirectorySource, delayMs = 0, leaveMs = 500): Promise<Running> {
   const handled: string[] = [];
   const sessions: ServerHttp2Session[] = [];
   const server = createSecureServer(serverOptions(source), (request, response) => {
@@ -75,7 +75,7 @@ async function serve(source: DirectorySource, delayMs = 0): Promise<Running> {
     else setTimeout(answer, delayMs);
   });
   server.on("session", (session) => sessions.push(session));
-  const guard = guardServer(server, source, { authorize: exactly(idA) });
+  const guard = guardServer(server, source, { authorize: exactly(idA), leaveMs });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   closers.push(() => guard.close({ withinMs: 100 }));
@@ -151,6 +151,15 @@ describe("openHttp2Client() keeps connections", () => {
     await once(sessions[0] as ServerHttp2Session, "close");
     await caller.request({ path: "/" });
     expect([sessions.length, caller.counts().accepted]).toEqual([2, 2]);
+  });
+
+  test("request() leaves a connection about a second before the server would close it", async () => {
+    const own = ca.leaf(idB, { endsIn: 2 });
+    const [a, b] = [await party(ca.leaf(idA)), await party(own)];
+    const { port, sessions } = await serve(b.source, 0, 0);
+    await client(a.source, port).request({ path: "/" });
+    await new Promise((closed) => sessions[0]?.on("close", closed));
+    expect(own.certificate.notAfter.getTime() - Date.now()).toBeGreaterThan(100);
   });
 
   test("request() shows the newest identity on a new connection", async () => {

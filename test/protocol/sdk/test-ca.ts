@@ -26,7 +26,7 @@ export interface Leaf {
   readonly tlsPem: string;
 }
 
-export interface LeafOptions {
+interface LeafOptions {
   readonly usage?: LeafUsage;
   /** Seconds from now; default 3600. */
   readonly endsIn?: number;

@@ -5,7 +5,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { CliContext, InitOptions, InitResult, RunAgentOptions, RunServerOptions } from "../../../src/cli/context.ts";
+import type {
+  CliContext,
+  InitOptions,
+  InitResult,
+  RunAgentOptions,
+  RunServerOptions,
+} from "../../../src/cli/context.ts";
 import { runCli } from "../../../src/cli/program.ts";
 import { fakeNow } from "../../fakes/fake-admin.ts";
 
@@ -47,6 +53,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
           if (rest === "" || signal?.aborted === true) return Promise.resolve(undefined);
           const [line = "", ...others] = rest.split("\n");
           rest = others.join("\n");
+          screen += `${line}\n`; // A terminal shows what is typed.
           return Promise.resolve(line);
         },
         all: () => Promise.resolve(rest),

@@ -56,7 +56,13 @@ describe("validatePath() under name constraints (RFC 5280 4.2.1.10)", () => {
     ["excluded before permitted", [uri("prod.example")], [uri(".example")], [id], "name_not_permitted"],
     ["another excluded host", [], [uri("evil.test")], [id], "ok"],
     ["a URI without host", [uri("prod.example")], [], [uri("urn:a")], "name_not_permitted"],
-    ["a URI without host, also when only something is excluded", [], [uri("x.test")], [uri("urn:a")], "name_not_permitted"],
+    [
+      "a URI without host, also when only something is excluded",
+      [],
+      [uri("x.test")],
+      [uri("urn:a")],
+      "name_not_permitted",
+    ],
     ["a URI with an address", [], [uri("x.test")], [uri("spiffe://10.0.0.1/a")], "name_not_permitted"],
     ["port and user of a URI", [uri("prod.example")], [], [uri("https://u@prod.example:443/")], "ok"],
     ["a DNS name", [dns("prod.example")], [], [id, dns("prod.example")], "ok"],
@@ -66,11 +72,23 @@ describe("validatePath() under name constraints (RFC 5280 4.2.1.10)", () => {
     ["a DNS name outside", [dns("prod.example")], [], [id, dns("aprod.example")], "name_not_permitted"],
     ["no form but its own", [dns("prod.example")], [], [id], "ok"],
     ["a wildcard inside", [dns("prod.example")], [], [id, dns("*.prod.example")], "ok"],
-    ["a wildcard over an excluded name", [], [dns("a.prod.example")], [id, dns("*.prod.example")], "name_not_permitted"],
+    [
+      "a wildcard over an excluded name",
+      [],
+      [dns("a.prod.example")],
+      [id, dns("*.prod.example")],
+      "name_not_permitted",
+    ],
     ["a wildcard over another name", [], [dns("a.test")], [id, dns("*.prod.example")], "ok"],
     ["an address inside", [ip(10, 0, 0, 0, 255, 0, 0, 0)], [], [id, ip(10, 1, 2, 3)], "ok"],
     ["an address outside", [ip(10, 0, 0, 0, 255, 0, 0, 0)], [], [id, ip(11, 1, 2, 3)], "name_not_permitted"],
-    ["an address of the other version", [ip(10, 0, 0, 0, 255, 0, 0, 0)], [], [id, ip(...new Array<number>(16).fill(0))], "name_not_permitted"],
+    [
+      "an address of the other version",
+      [ip(10, 0, 0, 0, 255, 0, 0, 0)],
+      [],
+      [id, ip(...new Array<number>(16).fill(0))],
+      "name_not_permitted",
+    ],
     ["an excluded address", [], [ip(10, 0, 0, 0, 255, 0, 0, 0)], [id, ip(10, 1, 2, 3)], "name_not_permitted"],
     ["a mail host", [email("prod.example")], [], [id, email("jo@Prod.example")], "ok"],
     ["a mail host below", [email(".example")], [], [id, email("jo@prod.example")], "ok"],
@@ -96,13 +114,21 @@ describe("validatePath() under name constraints (RFC 5280 4.2.1.10)", () => {
     const only = (name: string) => [extension(OID.nameConstraints, true, constraints([uri(name)]))];
     const [upperKey, lowerKey] = [testKey("ec-p256"), testKey("ec-p256")];
     const upper = certificate({ key: upperKey, signer: rootKey, subject: "upper", extensions: only("prod.example") });
-    const lower = certificate({ key: lowerKey, signer: upperKey, subject: "lower", issuer: "upper", extensions: only(".example") });
+    const lower = certificate({
+      key: lowerKey,
+      signer: upperKey,
+      subject: "lower",
+      issuer: "upper",
+      extensions: only(".example"),
+    });
     const leaf = (name: string) => leafCertificate({ signer: lowerKey, issuer: "lower", names: [uri(name)] });
     expect(validated(leaf("spiffe://prod.example/a"), [upper, lower])).toBe("ok");
     expect(validated(leaf("spiffe://stage.example/a"), [upper, lower])).toBe("name_not_permitted");
     const named = { key: testKey("ec-p256"), signer: upperKey, names: [uri("spiffe://stage.example")] };
     const below = (issuer: string) => leafCertificate({ signer: named.key, issuer });
-    expect(validated(below("x"), [upper, certificate({ ...named, subject: "x", issuer: "upper" })])).toBe("name_not_permitted");
+    expect(validated(below("x"), [upper, certificate({ ...named, subject: "x", issuer: "upper" })])).toBe(
+      "name_not_permitted",
+    );
     expect(validated(below("upper"), [upper, certificate({ ...named, subject: "upper", issuer: "upper" })])).toBe("ok");
   });
 });

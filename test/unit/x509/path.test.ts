@@ -15,11 +15,7 @@ const root = certificate({ key: rootKey, signer: rootKey, subject: "root" });
 const ca = certificate({ key: caKey, signer: rootKey });
 const leaf = leafCertificate({ signer: caKey });
 
-function verdict(
-  of: Certificate,
-  intermediates: readonly Certificate[],
-  options: Partial<PathOptions> = {},
-): string {
+function verdict(of: Certificate, intermediates: readonly Certificate[], options: Partial<PathOptions> = {}): string {
   const result = validatePath(of, { intermediates, roots: [root], at, purpose: "server", ...options });
   return result.ok ? "ok" : result.reason;
 }
@@ -42,13 +38,16 @@ describe("validatePath()", () => {
     expect(result).toEqual({ ok: true, path: [leaf, ca, root] });
   });
 
-  it.each(["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "ed25519"] as const)("takes our own chains of %s", (keyType) => {
-    const built = buildCa({ keyType });
-    const { leaf: own } = built.issue();
-    for (const purpose of ["server", "client", "any"] as const) {
-      expect(verdict(own, [built.intermediate], { roots: [built.root], at: built.at, purpose })).toBe("ok");
-    }
-  });
+  it.each(["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "ed25519"] as const)(
+    "takes our own chains of %s",
+    (keyType) => {
+      const built = buildCa({ keyType });
+      const { leaf: own } = built.issue();
+      for (const purpose of ["server", "client", "any"] as const) {
+        expect(verdict(own, [built.intermediate], { roots: [built.root], at: built.at, purpose })).toBe("ok");
+      }
+    },
+  );
 
   it("does not mind order, duplicates, strangers and the root among what came along", () => {
     const [deep, ...cas] = ladder(3);

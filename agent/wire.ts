@@ -1,0 +1,523 @@
+// The whole agent, built by hand in one place.
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { RenewedIdentity } from "../proto/gen/signet/v1/node.ts";
+import { type Address, formatAddress, parseAddress } from "../src/platform/address.ts";
+import { writeFileDurably } from "../src/platform/atomic-file.ts";
+import type { Clock } from "../src/platform/clock.ts";
+import type { DataDir } from "../src/platform/data-dir.ts";
+import type { Logger } from "../src/platform/logger.ts";
+import { createMetrics } from "../src/platform/metrics.ts";
+import { type Check, type CheckResult, type OpsServer, type OpsServerOptions, startOpsServer } from "../src/platform/ops-server.ts";
+import type { Random } from "../src/platform/random.ts";
+import type { Tasks } from "../src/platform/tasks.ts";
+import { failureOfDetail, RpcFailure } from "../src/sdk/rpc.ts";
+import type { SpiffeId } from "../src/spiffe/id.ts";
+import type { JoinString } from "../src/spiffe/join-string.ts";
+import { acknowledged } from "./acknowledged.ts";
+import { comeBack } from "./enrol/come-back.ts";
+import type { ContactLimits } from "./enrol/first-contact.ts";
+import type { OwnIdentity } from "./enrol/own-identity.ts";
+import { EntryBook } from "./entries.ts";
+import { issuedFromWire, WireError } from "./from-wire.ts";
+import { type IdentitySlot, IdentityCache, newSlot, notReadyReason } from "./identities/cache.ts";
+import { directoryError } from "./identities/directory-error.ts";
+import { systemFiles } from "./identities/file-port.ts";
+import { type DirectoryDeps, probeDirectory, removeIdentitySet, writeIdentitySet } from "./identities/files.ts";
+import { hasEnded } from "./identities/held-identity.ts";
+import { type KeptIdentities, keptIdentities } from "./identities/kept.ts";
+import type { Places } from "./identities/places.ts";
+import { Reloader, runReload } from "./identities/reload.ts";
+import { bothClocks, dualTime, type RetryLimits } from "./identities/renew-at.ts";
+import { type IssueAnswer, type IssueItem, Rotator } from "./identities/rotator.ts";
+import { IdentityWriter } from "./identities/writer.ts";
+import { agentMetrics, type MetricsFacts } from "./metrics.ts";
+import { OwnRenewal } from "./own-renewal.ts";
+import { agentReport, agentStatus } from "./report.ts";
+import { isAway } from "./server-channel.ts";
+import { Session } from "./session.ts";
+import { type NodeSocket, openNodeSocket } from "./sockets/node-service.ts";
+import { ServerSync, type SyncLimits } from "./sync.ts";
+import { TrustStore, type TrustState, type WriteDurably } from "./trust.ts";
+
+/** Times, sizes and counts of the agent's work; one place for all of them. */
+export interface AgentLimits {
+  readonly contact: ContactLimits;
+  readonly sync: SyncLimits;
+  /** Back-off of renewals, writes and reloads. */
+  readonly retry: RetryLimits;
+  readonly issueDeadlineMs: number;
+  readonly batchSize: number;
+  readonly batchLanes: number;
+  readonly writeLanes: number;
+  /** What a set needs on disk. */
+  readonly probeBytes: number;
+}
+
+export const defaultLimits: AgentLimits = {
+  contact: { bundleDeadlineMs: 5000, bundleBytes: 65_536, attestDeadlineMs: 15_000, messageBytes: 16 * 1024 * 1024 },
+  sync: {
+    reportIntervalMs: 30_000,
+    reportGapMs: 100,
+    firstAnswerMs: 10_000,
+    reconnect: { baseMs: 100, mostMs: 1000, leastMs: 50 },
+    refusedMs: 30_000,
+    bannedMs: 300_000,
+  },
+  retry: { baseMs: 2000, mostMs: 30_000, leastMs: 1000 },
+  issueDeadlineMs: 10_000,
+  batchSize: 100,
+  batchLanes: 4,
+  writeLanes: 8,
+  probeBytes: 32_768,
+};
+
+export interface AgentParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly tasks: Tasks;
+  readonly dir: DataDir;
+  readonly own: OwnIdentity;
+  readonly trust: TrustState;
+  readonly places: Places;
+  /** `server:` of the configuration. */
+  readonly servers: readonly string[];
+  readonly join: JoinString | undefined;
+  readonly version: string;
+  readonly limits: AgentLimits;
+  readonly opsAddress: Address;
+}
+
+export interface RunningAgent {
+  readonly cache: IdentityCache;
+  readonly entries: EntryBook;
+  readonly trust: TrustStore;
+  readonly session: Session;
+  readonly writer: IdentityWriter;
+  readonly ops: OpsServer;
+  readonly socket: NodeSocket;
+  /** Why it is not ready; empty when it is. */
+  notReady(): readonly string[];
+  /** Calls the listener after each change of identities or contact. */
+  onChange(listener: () => void): () => void;
+  close(): Promise<void>;
+}
+
+/** Writes one of the agent's own files: whole and 0600, or not at all. */
+export const writeOwnFile: WriteDurably = (path, bytes) => writeFileDurably(path, bytes, { mode: 0o600 });
+
+/**
+ * Starts the agent: what was kept is in force and written out again before the server is asked. Resolves once the own
+ * socket and the ops listener are open.
+ */
+export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
+  const { clock, random, logger, tasks, dir, own, places, limits, version } = parts;
+  const startedAt = clock.now();
+  await removeLeftovers(dir.path);
+  await mkdir(dir.file("kept"), { recursive: true, mode: 0o700 });
+  await removeLeftovers(dir.file("kept"));
+
+  const cache = new IdentityCache();
+  const trust = new TrustStore({ path: dir.file("trust.json"), write: writeOwnFile, logger }, parts.trust);
+  const session = new Session({
+    clock,
+    trust: () => trust.state,
+    identity: () => own.held,
+    configured: parts.servers,
+    maxMessageBytes: limits.contact.messageBytes,
+  });
+  const entries = new EntryBook({ cache, directoryOf: places.directoryOf, wanted: places.wanted });
+  const registry = createMetrics();
+  const facts = (): MetricsFacts => ({
+    contact: session.contact,
+    own: own.held,
+    slots: cache.all(),
+    trust: trust.state,
+    now: clock.now(),
+  });
+  const metrics = agentMetrics(registry, facts, version);
+
+  const directory: DirectoryDeps = { files: systemFiles, random, byDescriptor: process.platform === "linux" };
+  const kept = keptIdentities(dir.file("kept"));
+  const reloader = new Reloader({
+    clock,
+    random,
+    run: runReload,
+    retry: limits.retry,
+    start: (name, work) => tasks.start(name, work),
+    done: (requests, error) => {
+      metrics.reload(error === undefined ? "ok" : "failed");
+      for (const request of requests) writer.reloadDone(request, error);
+    },
+  });
+  const writer: IdentityWriter = new IdentityWriter({
+    clock,
+    random,
+    logger,
+    cache,
+    kept,
+    trust: () => trust.state,
+    write: async (id, set) => {
+      const { target } = places.placeOf(id);
+      await makeDefaultParents(places, target.path);
+      await writeIdentitySet(directory, target, set);
+    },
+    clear: async (id) => {
+      const { target } = places.placeOf(id);
+      await removeIdentitySet(directory, target);
+      await removeDefaultDirectories(places, target.path);
+    },
+    reloadOf: (id) => places.placeOf(id).reload,
+    reload: (request, action) => reloader.request(request, action),
+    retry: limits.retry,
+    lanes: limits.writeLanes,
+    failed: (reason) => metrics.writeFailure(reason),
+  });
+  const rotator = new Rotator({
+    clock,
+    random,
+    logger,
+    cache,
+    trust: () => trust.state,
+    connected: () => session.live !== undefined && own.isAlive(clock.now()),
+    issue: (items, { signal }) => issueBatch(session, items, { deadlineMs: limits.issueDeadlineMs, signal }),
+    probe: async (id) => {
+      await probeDataDirectory(dir, directory, limits.probeBytes);
+      if (places.directoryOf(id) === undefined) return;
+      const { target } = places.placeOf(id);
+      await makeDefaultParents(places, target.path);
+      await probeDirectory(directory, target, limits.probeBytes);
+    },
+    keepKey: (id) => places.placeOf(id).keepKey,
+    retry: limits.retry,
+    batchSize: limits.batchSize,
+    lanes: limits.batchLanes,
+    counted: (result) => metrics.renewal(result),
+    sawServerTime: (serverTime, between) => session.sawServerTime(serverTime, between),
+  });
+  const ownRenewal = new OwnRenewal({
+    clock,
+    random,
+    logger,
+    own,
+    trust,
+    session,
+    retry: limits.retry,
+    deadlineMs: limits.issueDeadlineMs,
+    counted: (result) => metrics.renewal(result),
+  });
+  const acknowledgement = (): ReturnType<typeof acknowledged> =>
+    acknowledged({ bundle: trust.state.bundle.sequence, denied: trust.state.denyList.sequence }, trust.durable, {
+      slots: cache.all(),
+      entryRevision: entries.revision,
+      now: clock.now(),
+    });
+  const sync = new ServerSync({
+    clock,
+    random,
+    logger,
+    own,
+    session,
+    trust,
+    entries,
+    report: () => agentReport({ acknowledged: acknowledgement(), slots: cache.all(), now: clock.now(), version }),
+    comeBack: (address) => comeBack({ clock, random, logger, own, trust, limits: limits.contact, join: parts.join }, address),
+    renewNow: (ids) => {
+      const agent = own.held?.spiffeId;
+      if (agent !== undefined && ids.includes(agent)) ownRenewal.force();
+      rotator.force(cache.all().flatMap(({ spiffeId }) => (ids.includes(spiffeId) ? [spiffeId] : [])));
+    },
+    connected: () => {
+      rotator.serverIsBack();
+      ownRenewal.poke();
+    },
+    limits: limits.sync,
+  });
+
+  cache.subscribe(() => sync.reportSoon());
+  trust.subscribe(() => {
+    writer.trustChanged();
+    rotator.poke();
+    sync.reportSoon();
+  });
+
+  // What was kept comes first: in memory, then in every directory, and only then is the server asked.
+  await restore({ kept, cache, places, writer, clock, logger });
+  tasks.start("writer", (signal) => writer.run(signal));
+  await writer.settled();
+
+  let everComplete = parts.join === undefined;
+  const notReady = (): readonly string[] => {
+    everComplete ||= entries.complete;
+    const reasons = cache.all().flatMap((slot) => {
+      const reason = notReadyReason(slot, clock.now());
+      return reason === undefined ? [] : [`${slot.spiffeId} ${reason}`];
+    });
+    return everComplete || cache.all().length > 0 ? reasons : ["the entries of this agent are not known yet"];
+  };
+  const status = (): ReturnType<typeof agentStatus> =>
+    agentStatus({
+      own: own.held,
+      contact: session.contact,
+      trust: trust.state,
+      acknowledged: acknowledgement(),
+      slots: cache.all(),
+      startedAt,
+      now: clock.now(),
+      version,
+      lastError: ownRenewal.lastError,
+    });
+  const renewable = (): readonly SpiffeId[] =>
+    cache.all().flatMap((slot) => (slot.withdrawn || (slot.entry === undefined && slot.held === undefined) ? [] : [slot.spiffeId]));
+  const socket = await openNodeSocket(dir.file("agent.sock"), {
+    trustDomain: trust.state.trustDomain,
+    status,
+    ids: renewable,
+    renew: (ids, signal) => renewNow({ cache, rotator, writer, session }, ids, signal),
+  });
+  const ops = await openOps(parts, {
+    metrics: () => registry.text(),
+    ready: readyChecks({ cache, session, own, clock, notReady }),
+  });
+  const opsText = formatAddress(ops.address);
+  await dir.writeJson("endpoints.json", { pid: process.pid, ops: opsText, socket: socket.path });
+
+  tasks.start("sync", (signal) => sync.run(signal));
+  tasks.start("rotator", (signal) => rotator.run(signal));
+  tasks.start("agent-certificate", (signal) => ownRenewal.run(signal));
+  tasks.start("trust", async (signal) => {
+    while (!signal.aborted) {
+      await clock.sleep(limits.retry.mostMs, { signal });
+      if (!signal.aborted) await trust.flush();
+    }
+  });
+
+  return {
+    cache,
+    entries,
+    trust,
+    session,
+    writer,
+    ops,
+    socket,
+    notReady,
+    onChange: (listener) => {
+      const stops = [cache.subscribe(listener), session.subscribe(listener), trust.subscribe(listener)];
+      return () => {
+        for (const stop of stops) stop();
+      };
+    },
+    close: async () => {
+      await Promise.all([tasks.stop(), socket.close()]);
+      session.close();
+      await ops.close();
+    },
+  };
+}
+
+async function restore(deps: {
+  readonly kept: KeptIdentities;
+  readonly cache: IdentityCache;
+  readonly places: Places;
+  readonly writer: IdentityWriter;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}): Promise<void> {
+  const { kept, cache, places, writer, clock, logger } = deps;
+  for (const id of places.listed) cache.put(newSlot(id, places.directoryOf(id)));
+  const now = bothClocks(clock);
+  const found = await kept.load((path, error) => logger.warn({ path, err: error }, "kept identity cannot be read"));
+  for (const { held, entry, withdrawn } of found) {
+    if (!places.wanted(held.spiffeId)) continue;
+    const slot: IdentitySlot = {
+      ...newSlot(held.spiffeId, places.directoryOf(held.spiffeId)),
+      entry,
+      withdrawn,
+      held,
+      due: dualTime(held.renewAt, now),
+    };
+    cache.put(slot);
+    writer.noteKept(slot);
+    if (hasEnded(held, now.at)) logger.warn({ spiffeId: held.spiffeId, notAfter: held.notAfter }, "kept identity has ended");
+  }
+}
+
+async function issueBatch(
+  session: Session,
+  items: readonly IssueItem[],
+  options: { readonly deadlineMs: number; readonly signal: AbortSignal },
+): Promise<readonly IssueAnswer[]> {
+  const all = (answer: IssueAnswer): readonly IssueAnswer[] => items.map(() => answer);
+  const channel = session.live;
+  if (channel === undefined) return all({ ok: false, detail: "the server is away", away: true, retryAfterSeconds: 0 });
+  try {
+    const method = channel.issuance.batchIssue.bind(channel.issuance);
+    const request = { items: items.map(({ spiffeId, csrDer }) => ({ spiffeId, csrDer, ttlSeconds: 0 })) };
+    const { results } = await channel.call(method, request, options);
+    return items.map((_, i): IssueAnswer => {
+      const result = results[i]?.result;
+      if (result === undefined) return { ok: false, detail: "the server did not answer for it", away: false, retryAfterSeconds: 0 };
+      if (result.$case === "error") return refusal(failureOfDetail(result.value));
+      try {
+        return { ok: true, issued: issuedFromWire(result.value) };
+      } catch (error) {
+        if (!(error instanceof WireError)) throw error;
+        return { ok: false, detail: error.message, away: false, retryAfterSeconds: 0 };
+      }
+    });
+  } catch (error) {
+    if (error instanceof RpcFailure) return all(refusal(error));
+    throw error;
+  }
+}
+
+function refusal(failure: RpcFailure): IssueAnswer {
+  const rule = failure.rule === "" ? "" : `refused by ${failure.rule}: `;
+  return {
+    ok: false,
+    detail: `${rule}${failure.detail}`,
+    away: isAway(failure),
+    retryAfterSeconds: failure.retryAfterSeconds,
+  };
+}
+
+async function renewNow(
+  deps: {
+    readonly cache: IdentityCache;
+    readonly rotator: Rotator;
+    readonly writer: IdentityWriter;
+    readonly session: Session;
+  },
+  ids: readonly SpiffeId[],
+  signal: AbortSignal,
+): Promise<readonly RenewedIdentity[]> {
+  const { cache, rotator, writer, session } = deps;
+  const before = new Map(ids.map((id) => [id, cache.get(id)?.held?.serialHex]));
+  const away = session.live === undefined ? `the server is away: ${session.contact.lastError}` : undefined;
+  if (away === undefined) {
+    await rotator.renewNow(ids, signal);
+    await writer.settled();
+  }
+  return ids.map((spiffeId): RenewedIdentity => {
+    const slot = cache.get(spiffeId);
+    const held = slot?.held;
+    const fresh = held !== undefined && held.serialHex !== before.get(spiffeId);
+    const shown = slot?.directory === undefined || slot.disk.shown?.serialHex === held?.serialHex;
+    const renewed = fresh && shown && slot?.disk.state !== "write_failed";
+    const why = away ?? (fresh ? slot?.disk.lastError : slot?.renewal.lastError) ?? "";
+    return {
+      spiffeId,
+      renewed,
+      serialHex: held?.serialHex ?? "",
+      notAfter: held?.notAfter,
+      error: renewed ? "" : why === "" ? "it was not renewed" : why,
+    };
+  });
+}
+
+async function openOps(
+  { dir, opsAddress }: AgentParts,
+  options: Pick<OpsServerOptions, "metrics" | "ready">,
+): Promise<OpsServer> {
+  if (opsAddress.port !== 0) return await startOpsServer({ ...options, listen: opsAddress });
+  // Any free port, but the one of the last start if it is free: what scrapes it need not look again.
+  const remembered = rememberedPort(await dir.readJson("ports.json"));
+  if (remembered !== undefined) {
+    const again = await startOpsServer({ ...options, listen: { ...opsAddress, port: remembered } }).catch(() => undefined);
+    if (again !== undefined) return again;
+  }
+  const ops = await startOpsServer({ ...options, listen: opsAddress });
+  await dir.writeJson("ports.json", { ops: ops.address.port });
+  return ops;
+}
+
+function rememberedPort(value: unknown): number | undefined {
+  if (typeof value !== "object" || value === null || !("ops" in value)) return undefined;
+  return typeof value.ops === "number" && Number.isInteger(value.ops) && value.ops > 0 && value.ops < 65_536 ? value.ops : undefined;
+}
+
+/** Three checks: identities can fail; server and agent only explain. */
+function readyChecks(facts: {
+  readonly cache: IdentityCache;
+  readonly session: Session;
+  readonly own: OwnIdentity;
+  readonly clock: Clock;
+  readonly notReady: () => readonly string[];
+}): readonly Check[] {
+  const { cache, session, own, clock } = facts;
+  const identities = (): CheckResult => {
+    const reasons = facts.notReady();
+    const valid = cache.all().filter((slot) => notReadyReason(slot, clock.now()) === undefined);
+    const first = valid.flatMap(({ held }) => held?.notAfter.getTime() ?? []).sort((a, b) => a - b)[0];
+    const until = first === undefined ? "" : `, the first until ${new Date(first).toISOString()}`;
+    return { name: "identities", ok: reasons.length === 0, detail: reasons.join("; ") || `${valid.length} valid on disk${until}` };
+  };
+  // Never a failed probe: what is valid stays in use without a server.
+  const server = (): CheckResult => {
+    const { contact } = session;
+    const since = (contact.awaySince ?? clock.now()).toISOString();
+    const why = contact.lastError === "" ? "" : `: ${contact.lastError}`;
+    return { name: "server", ok: true, detail: contact.connected ? `${contact.address} answers` : `away since ${since}${why}` };
+  };
+  const agent = (): CheckResult => {
+    const end = own.held?.notAfter.toISOString() ?? "";
+    const detail = own.isAlive(clock.now()) ? `certificate until ${end}` : `certificate ended at ${end}, it comes back by its key`;
+    return { name: "agent", ok: true, detail };
+  };
+  return [identities, server, agent];
+}
+
+/** The data directory holds what is kept: when it is full, a new identity could not outlive this process. */
+async function probeDataDirectory(dir: DataDir, directory: DirectoryDeps, bytes: number): Promise<void> {
+  const path = join(dir.path, `.probe.${Buffer.from(directory.random.bytes(6)).toString("hex")}`);
+  const { files } = directory;
+  try {
+    const fd = await files.createFile(path);
+    try {
+      await files.write(fd, new Uint8Array(bytes));
+      await files.sync(fd);
+    } finally {
+      await files.close(fd);
+    }
+  } catch (error) {
+    throw directoryError(error, `cannot write ${dir.path}`);
+  } finally {
+    await rm(path, { force: true }).catch(() => {});
+  }
+}
+
+/** The default places lie several levels below DATA/identities; configured ones get their last level only. */
+async function makeDefaultParents(places: Places, path: string): Promise<void> {
+  if (!path.startsWith(`${places.root}/`)) return;
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw directoryError(error, `cannot write ${path}`);
+  }
+}
+
+/** Takes empty default directories away, upwards; one that holds something stays. */
+async function removeDefaultDirectories(places: Places, path: string): Promise<void> {
+  if (!path.startsWith(`${places.root}/`)) return;
+  for (let at = path; at.startsWith(`${places.root}/`); at = dirname(at)) {
+    try {
+      await systemFiles.removeDirectory(at);
+    } catch {
+      return;
+    }
+  }
+}
+
+/** What a kill left of a file that was being written: it may hold a key. */
+async function removeLeftovers(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (/^\.[\w.-]{1,64}\.[0-9a-f]{16}\.tmp$|^\.probe\.[0-9a-f]{12}$/.test(name)) await rm(join(directory, name), { force: true });
+  }
+}
+
+/** Addresses of `server:`; one, or several with commas between. Throws AddressError. */
+export function serverAddresses(text: string | undefined): readonly string[] {
+  const list = (text ?? "").split(",").map((address) => address.trim());
+  return list.filter((address) => address !== "").map((address) => (parseAddress(address), address));
+}

@@ -1,0 +1,135 @@
+// The api listener: gRPC over TLS 1.3 on one port, for joining nodes, agents and health.
+import { createServer, type AddressInfo } from "node:net";
+import type { SecureContextOptions } from "node:tls";
+import {
+  type Server,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  Server as GrpcServer,
+  status,
+} from "@grpc/grpc-js";
+import { type Address, formatAddress } from "../../platform/address.ts";
+import { type Connections, createConnections } from "./connections.ts";
+import { OptionalMtls } from "./optional-mtls.ts";
+import type { Session } from "../../protocols/issuance/authenticate.ts";
+
+/** Methods that everybody may call. */
+const openMethods: ReadonlySet<string> = new Set([
+  "/signet.v1.BundleService/GetBundle",
+  "/signet.v1.IssuanceService/Attest",
+  "/grpc.health.v1.Health/Check",
+  "/grpc.health.v1.Health/Watch",
+]);
+
+export interface ApiOptions {
+  readonly address: Address;
+  readonly tls: SecureContextOptions;
+  readonly limits: {
+    readonly connections: number;
+    readonly anonymousConnections: number;
+    readonly anonymousLifeMs: number;
+    readonly handshakeMs: number;
+  };
+  /** Adds the services. `session` gives the TLS session of a call. */
+  readonly services: (server: Server, connections: Connections) => void;
+  /** Whether a session is a living agent's. */
+  readonly isAgent: (session: Session) => Promise<boolean>;
+}
+
+export interface ApiListener {
+  readonly address: string;
+  readonly port: number;
+  /** Serves another certificate and asks by other roots from now on; open connections stay. */
+  update(tls: SecureContextOptions): void;
+  readonly connections: Connections;
+  /** Stops taking connections, lets calls under way finish for so long, then ends them. */
+  drain(ms: number): Promise<void>;
+}
+
+const maxMessageBytes = 1024 * 1024;
+
+/** Opens the listener. Rejects with the system's error when the port is taken. */
+export async function listenApi(options: ApiOptions): Promise<ApiListener> {
+  const { limits } = options;
+  const connections = createConnections(limits);
+  const server = new GrpcServer({
+    "grpc.max_receive_message_length": maxMessageBytes,
+    "grpc.max_send_message_length": 4 * maxMessageBytes,
+    "grpc.keepalive_time_ms": 30_000,
+    "grpc.keepalive_timeout_ms": 10_000,
+    "grpc.max_connection_idle_ms": 300_000,
+    interceptors: [gate(options, connections)],
+  });
+  options.services(server, connections);
+  const credentials = new OptionalMtls(options.tls, {
+    handshakeTimeoutMs: limits.handshakeMs,
+    maxConcurrentStreams: 256,
+    maxHeaderListSize: 16_384,
+  });
+  const injector = server.createConnectionInjector(credentials);
+  const sockets = createServer({ noDelay: true }, (socket) => {
+    socket.on("error", () => socket.destroy());
+    if (connections.accept(socket)) injector.injectConnection(socket);
+  });
+  await new Promise<void>((resolve, reject) => {
+    sockets.once("error", reject);
+    sockets.listen(options.address.port, options.address.host, () => {
+      sockets.removeListener("error", reject);
+      resolve();
+    });
+  });
+  const { port } = sockets.address() as AddressInfo;
+  return {
+    port,
+    address: formatAddress({ host: options.address.host, port }),
+    update: (tls) => credentials.update(tls),
+    connections,
+    drain: async (ms) => {
+      sockets.close();
+      injector.drain(ms);
+      await new Promise<void>((resolve) => {
+        const late = setTimeout(() => {
+          server.forceShutdown();
+          resolve();
+        }, ms);
+        server.tryShutdown(() => {
+          clearTimeout(late);
+          resolve();
+        });
+      });
+      injector.destroy();
+      connections.closeAll();
+    },
+  };
+}
+
+/** Answers UNAUTHENTICATED before a message is read, to who is not a living agent and calls what is not open to all. */
+function gate(options: ApiOptions, connections: Connections): ServerInterceptor {
+  return (method, call) => {
+    if (openMethods.has(method.path)) return new ServerInterceptingCall(call);
+    return new ServerInterceptingCall(call, {
+      start: (next) => {
+        next({
+          onReceiveMetadata: (metadata, pass) => {
+            const session = connections.session(call);
+            options.isAgent(session).then(
+              (agent) => {
+                if (!agent) return refuse(call);
+                connections.known(session);
+                pass(metadata);
+              },
+              () => call.sendStatus({ code: status.UNAVAILABLE, details: "the server cannot look this certificate up now" }),
+            );
+          },
+        });
+      },
+    });
+  };
+}
+
+function refuse(call: { sendStatus(status: { code: status; details: string }): void }): void {
+  call.sendStatus({
+    code: status.UNAUTHENTICATED,
+    details: "this call needs a living agent certificate of this trust domain",
+  });
+}

@@ -1,0 +1,82 @@
+// The sockets of the api listener: counted, the anonymous among them few and short-lived, each with its TLS session.
+import type { Socket } from "node:net";
+import type { Session } from "../../protocols/issuance/authenticate.ts";
+
+export interface ConnectionLimits {
+  readonly connections: number;
+  readonly anonymousConnections: number;
+  readonly anonymousLifeMs: number;
+}
+
+interface Connection {
+  readonly socket: Socket;
+  session: Session | undefined;
+  /** An agent was found behind it: the anonymous limits no longer hold. */
+  known: boolean;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** What gRPC tells of a call's peer. */
+export interface CallPeer {
+  getPeer(): string;
+  getAuthContext(): { readonly sslPeerCertificate?: { readonly raw: Uint8Array } | undefined };
+}
+
+export interface Connections {
+  /** Takes a socket, or ends it (or an older anonymous one) when there are too many. Says whether it may go on. */
+  accept(socket: Socket): boolean;
+  /** The TLS session of a call, the same object for every call on one connection. */
+  session(call: CallPeer): Session;
+  /** Lifts the anonymous limits of a session that proved to be an agent's. */
+  known(session: Session): void;
+  readonly open: number;
+  closeAll(): void;
+}
+
+export function createConnections(limits: ConnectionLimits): Connections {
+  const byAddress = new Map<string, Connection>();
+  const anonymous = (): readonly Connection[] => [...byAddress.values()].filter((each) => !each.known);
+  return {
+    accept: (socket) => {
+      const address = `${socket.remoteAddress}:${socket.remotePort}`;
+      if (byAddress.size >= limits.connections) {
+        socket.destroy();
+        return false;
+      }
+      // The oldest anonymous one makes room: a crowd of strangers never locks out who comes next.
+      if (anonymous().length >= limits.anonymousConnections) anonymous()[0]?.socket.destroy();
+      const connection: Connection = { socket, session: undefined, known: false, timer: undefined };
+      connection.timer = setTimeout(() => {
+        if (!connection.known) socket.destroy();
+      }, limits.anonymousLifeMs);
+      connection.timer.unref();
+      byAddress.set(address, connection);
+      socket.once("close", () => {
+        clearTimeout(connection.timer);
+        if (byAddress.get(address) === connection) byAddress.delete(address);
+      });
+      return true;
+    },
+    session: (call) => {
+      const address = call.getPeer();
+      const connection = byAddress.get(address);
+      if (connection?.session !== undefined) return connection.session;
+      const raw = call.getAuthContext().sslPeerCertificate?.raw;
+      const session: Session = { address, leafDer: raw === undefined ? undefined : new Uint8Array(raw) };
+      if (connection !== undefined) connection.session = session;
+      return session;
+    },
+    known: (session) => {
+      const connection = byAddress.get(session.address);
+      if (connection === undefined || connection.known) return;
+      connection.known = true;
+      clearTimeout(connection.timer);
+    },
+    get open() {
+      return byAddress.size;
+    },
+    closeAll: () => {
+      for (const { socket } of byAddress.values()) socket.destroy();
+    },
+  };
+}

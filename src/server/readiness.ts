@@ -1,0 +1,42 @@
+import { currentIssuer } from "../authority/trust-state.ts";
+import type { Check } from "../platform/ops-server.ts";
+import { putIfAbsent, update } from "../store/store.ts";
+import { counters } from "../store/collections/trust.ts";
+import type { ServerParts } from "./wire.ts";
+
+/** A write this recent shows that the store takes writes; else one is made to see, milliseconds. */
+const recentMs = 10_000;
+
+/** The lines of readyz: the store took a write in the last 10 s, and an active authority is in its life. */
+export async function readiness(parts: ServerParts): Promise<readonly Check[]> {
+  return [await storeCheck(parts), authorityCheck(parts)];
+}
+
+async function storeCheck({ store, issuing }: ServerParts): Promise<Check> {
+  const health = store.health();
+  if (!health.ok) return { name: "store", ok: false, detail: health.detail };
+  try {
+    const { lastCommitAt } = await store.stats();
+    const now = issuing.clock.now().getTime();
+    if (lastCommitAt === undefined || now - lastCommitAt > recentMs) await probe(store);
+    return { name: "store", ok: true, detail: "took a write in the last 10 s" };
+  } catch (error) {
+    return { name: "store", ok: false, detail: error instanceof Error ? error.message : "takes no write" };
+  }
+}
+
+async function probe(store: ServerParts["store"]): Promise<void> {
+  const held = await store.get(counters, "probe");
+  const next = { counter: "probe", next: (held?.value.next ?? 0) + 1 };
+  // A lost race is a write that went through, by somebody else.
+  await store.commit([held === undefined ? putIfAbsent(counters, next) : update(counters, next, held.revision)]);
+}
+
+function authorityCheck({ state, issuing }: ServerParts): Check {
+  const issuer = currentIssuer(state.view(), "services");
+  if (issuer === undefined) return { name: "authority", ok: false, detail: "no active intermediate" };
+  const { name } = issuer.record;
+  const ends = issuer.certificate.notAfter;
+  const ok = issuing.clock.now() <= ends;
+  return { name: "authority", ok, detail: `${name} is active, ${ok ? "until" : "and ended at"} ${ends.toISOString()}` };
+}

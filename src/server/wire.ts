@@ -1,0 +1,251 @@
+// Everything the server is made of, built by hand, in one place. Ports come in from outside; nothing below makes its own.
+import { createHash } from "node:crypto";
+import type { Server } from "@grpc/grpc-js";
+import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
+import { AdminServiceService } from "../../proto/gen/signet/v1/admin.ts";
+import { BundleServiceService } from "../../proto/gen/signet/v1/bundle.ts";
+import { IssuanceServiceService } from "../../proto/gen/signet/v1/issuance.ts";
+import type { RotationDeps } from "../authority/rotation.ts";
+import { openTrustState, type TrustState } from "../authority/trust-state.ts";
+import type { IssueDeps } from "../issuing/issue.ts";
+import { createLine, type LineDeps } from "../issuing/line.ts";
+import { reservedNames } from "../issuing/names-of-server.ts";
+import { maxTtlSeconds, profiles, ttlOverAuthority } from "../issuing/profile/profile.ts";
+import type { KeyManager } from "../keys/key-manager.ts";
+import { handleOf, readPkcs8 } from "../keys/pkcs8.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Metrics } from "../platform/metrics.ts";
+import type { Random } from "../platform/random.ts";
+import { createTurns } from "../platform/turns.ts";
+import { type AdminDeps, adminHandler } from "../protocols/admin/handler.ts";
+import { bundleHandler } from "../protocols/bundle/handler.ts";
+import type { CallDeps } from "../protocols/grpc-call.ts";
+import { authenticate, type AuthenticateDeps, type Session } from "../protocols/issuance/authenticate.ts";
+import { type IssuanceDeps, issuanceHandler } from "../protocols/issuance/handler.ts";
+import { createAnnouncements, type Announcements } from "../registry/announcements.ts";
+import { CaError } from "../registry/ca-error.ts";
+import { findNode } from "../registry/nodes.ts";
+import type { EntryDeps } from "../registry/entries.ts";
+import { readDenyList, keyWasRevoked, type DenyListWithCrls } from "../revocation/deny-list.ts";
+import type { Store } from "../store/store.ts";
+import { parseCsr } from "../x509/csr.ts";
+import type { ServerConfig } from "./config.ts";
+import { createAgentStreams } from "./agent-streams.ts";
+import { healthHandler } from "./health.ts";
+import { createHourCounts } from "./last-hour.ts";
+import type { Connections } from "./listeners/connections.ts";
+import { type ServerMetrics, serverMetrics } from "./metrics.ts";
+import { serverNames } from "./names.ts";
+import { observedSteps, observedStore } from "./observed.ts";
+
+/** What the world gives the server. */
+export interface ServerPorts {
+  readonly store: Store;
+  readonly keys: KeyManager;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly config: ServerConfig;
+  readonly version: string;
+  readonly stopping: AbortSignal;
+}
+
+/** The server without its listeners. */
+export interface ServerParts {
+  readonly state: TrustState;
+  readonly announcements: Announcements;
+  readonly issuing: IssueDeps;
+  readonly rotation: RotationDeps;
+  readonly metrics: ServerMetrics;
+  readonly store: Store;
+  /** Adds the services of the api listener. */
+  apiServices(server: Server, connections: Connections): void;
+  /** Adds the services of the admin socket. */
+  adminServices(server: Server): void;
+  isAgent(session: Session): Promise<boolean>;
+  /** Where nodes reach the api listener; set once it is bound. */
+  setAddresses(addresses: readonly string[]): void;
+  /** Called when an admin wants the rotation schedule looked at. */
+  onLookNow(look: () => void): void;
+  readonly serving: { set(serving: boolean): void };
+}
+
+/** Silence of three report intervals makes an agent late. */
+const lateIntervals = 3;
+
+/** Builds the server. Throws CaError when the store has no trust domain, or a lifetime is too long for its authority. */
+export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
+  const { clock, random, log, config, keys } = ports;
+  const metrics = serverMetrics(ports.metrics, ports.version);
+  const hour = createHourCounts();
+  const store = observedStore(ports.store, { clock, metrics });
+  const state = await openTrustState(store, { refreshHintSeconds: config.refreshHintSeconds });
+  const { trustDomain } = state.view();
+  if (trustDomain !== config.trustDomain) {
+    throw new CaError("bad_request", `trust_domain is ${config.trustDomain}, the data directory is that of ${trustDomain}`);
+  }
+  const announcements = createAnnouncements();
+  const names = serverNames(config);
+  const known = profiles(config.lifetimes);
+  refuseLongLives(config, state);
+  const line: LineDeps = {
+    store,
+    keys,
+    random,
+    state,
+    profiles: known,
+    serverNames: reservedNames(names.dnsNames, names.ipAddresses),
+    ownDnsNames: names.dnsNames,
+    ownIpAddresses: names.ipAddresses,
+    keyWasRevoked: (spkiSha256) => keyWasRevoked(store, spkiSha256),
+    sha256Hex,
+  };
+  const steps = observedSteps(createLine(line), { clock, metrics, hour, log });
+  const issuing: IssueDeps = { clock, turns: createTurns(16), steps };
+  const rotation: RotationDeps = {
+    store,
+    keys,
+    clock,
+    random,
+    announcements,
+    state,
+    settings: {
+      ...config.rotation,
+      acknowledgeWaitMs: config.rotation.acknowledgeWaitSeconds * 1000,
+      longestTtlMs: Math.max(...Object.values(known).map(({ ttlSeconds }) => ttlSeconds)) * 1000,
+      intermediateTtlSeconds: config.intermediateTtlSeconds,
+    },
+  };
+  const denyList = createDenyListReader(store, state, clock, announcements);
+  await denyList.read();
+  let addresses: readonly string[] = [];
+  let lookNow = (): void => {};
+  const streams = createAgentStreams();
+  const calls: CallDeps = { log, errorId: () => Buffer.from(random.bytes(6)).toString("hex") };
+  const common = { ...calls, store, clock, random, state, announcements, trustDomain, stopping: ports.stopping, addresses: () => addresses };
+  const authenticating: AuthenticateDeps = { store, clock, state, denied: denyList.last };
+  const issuance = (connections: Connections): IssuanceDeps => ({
+    ...common,
+    ...issuing,
+    denied: denyList.last,
+    denyList: denyList.read,
+    graceSeconds: config.agentGraceSeconds,
+    spkiSha256Of: spkiSha256Of,
+    tokenReused: metrics.tokenReused,
+    stepTimeoutMs: 10_000,
+    fullReadMs: config.fullReadSeconds * 1000,
+    stillMember: async (agentId) => (await findNode(store, agentId))?.value.state === "member",
+    session: connections.session,
+    streamOpened: streams.opened,
+  });
+  const entries: Omit<EntryDeps, keyof typeof common> = {
+    serverNames: line.serverNames,
+    maxTtlSeconds: Math.min(known.workload.ttlSeconds, maxTtlSeconds(activeLifeSeconds(state))),
+    defaultTtlSeconds: known.workload.ttlSeconds,
+  };
+  const admin: AdminDeps = {
+    ...common,
+    ...entries,
+    rotation,
+    line,
+    steps,
+    lookNow: () => lookNow(),
+    rootSigner: (pem) => handleOf("root", readPkcs8(Buffer.from(pem).toString("utf8"), undefined, "the root key")),
+    connected: streams.isOpen,
+    lateAfterMs: config.reportIntervalSeconds * 1000 * lateIntervals,
+    lastHour: () => hour.read(clock.now()),
+    version: ports.version,
+    startedAt: clock.now(),
+  };
+  const health = createServing();
+  return {
+    state,
+    announcements,
+    issuing,
+    rotation,
+    metrics,
+    store,
+    apiServices: (server, connections) => {
+      server.addService(IssuanceServiceService, issuanceHandler(issuance(connections)));
+      server.addService(BundleServiceService, bundleHandler({ ...calls, state }));
+      server.addService(HealthService, healthHandler(health));
+    },
+    adminServices: (server) => {
+      server.addService(AdminServiceService, adminHandler(admin));
+      server.addService(HealthService, healthHandler(health));
+    },
+    isAgent: async (session) => (await authenticate(authenticating, session)).kind === "agent",
+    setAddresses: (next) => {
+      addresses = next;
+      announcements.trustChanged();
+    },
+    onLookNow: (look) => {
+      lookNow = look;
+    },
+    serving: { set: health.set },
+  };
+}
+
+function refuseLongLives(config: ServerConfig, state: TrustState): void {
+  const over = ttlOverAuthority(Object.values(profiles(config.lifetimes)), activeLifeSeconds(state));
+  if (over === undefined) return;
+  throw new CaError("denied", over.detail, over);
+}
+
+function activeLifeSeconds(state: TrustState): number {
+  const active = state.view().authorities.findLast(({ record }) => record.kind === "intermediate" && record.state === "active");
+  if (active === undefined) return Number.MAX_SAFE_INTEGER;
+  return Math.round((active.certificate.notAfter.getTime() - active.record.preparedAt) / 1000);
+}
+
+/** Reads the deny list anew whenever trust changed, and keeps the last for judging calls. */
+function createDenyListReader(
+  store: Store,
+  state: TrustState,
+  clock: Clock,
+  announcements: Announcements,
+): { readonly read: () => Promise<DenyListWithCrls>; readonly last: () => DenyListWithCrls } {
+  let last: DenyListWithCrls = { sequence: 0n, denied: [], crlsDer: [] };
+  const read = async (): Promise<DenyListWithCrls> => {
+    const list = await readDenyList(store, state.view(), clock.now());
+    if (list.sequence >= last.sequence) last = list;
+    return list;
+  };
+  announcements.subscribe((change) => {
+    // A failed read keeps the list that is held; the next change or full read tries again.
+    if (change.kind === "trust") read().catch(() => undefined);
+  });
+  return { read, last: () => last };
+}
+
+function createServing(): { serving(): boolean; set(serving: boolean): void; watch(changed: () => void): () => void } {
+  let serving = false;
+  const watchers = new Set<() => void>();
+  return {
+    serving: () => serving,
+    set: (next) => {
+      serving = next;
+      for (const watcher of watchers) watcher();
+    },
+    watch: (changed) => {
+      watchers.add(changed);
+      return () => void watchers.delete(changed);
+    },
+  };
+}
+
+/** SHA-256 of a CSR's key, hex. Throws CaError "bad_request". */
+function spkiSha256Of(csrDer: Uint8Array): string {
+  try {
+    return sha256Hex(parseCsr(csrDer).publicKey.der);
+  } catch (error) {
+    throw new CaError("bad_request", error instanceof Error ? error.message : "not a CSR", { cause: error });
+  }
+}
+
+function sha256Hex(octets: Uint8Array): string {
+  return createHash("sha256").update(octets).digest("hex");
+}
+

@@ -44,7 +44,7 @@ function printStatus(cli: Cli, status: GetAgentStatusResponse): void {
     );
   }
   const own = `itself until ${endsShort(status.agentNotAfter, now)}, renews ${when(status.agentRenewAt, now)}`;
-  for (const part of wrap(`${own}; bundle ${status.bundleSequence} on disk, ${counted(status.roots, "root")}, deny list ${status.deniedSequence}`, print.width)) {
+  for (const part of wrap(`${own}; bundle ${status.bundleSequence}, ${counted(status.roots, "root")}, deny list ${status.deniedSequence}`, print.width)) {
     print.line(part);
   }
   const failing = status.identities.find(({ report }) => (report?.lastError ?? "") !== "");
@@ -53,7 +53,7 @@ function printStatus(cli: Cli, status: GetAgentStatusResponse): void {
   const path = pathUnder(status.trustDomain, report.spiffeId);
   if (report.notAfter !== undefined && secondsTo(report.notAfter, now) > 0) {
     const retry = failing.retryAt === undefined ? "" : `; tried again ${when(failing.retryAt, now)}`;
-    print.sentence(`the identity on disk of ${path} stays valid until ${moment(report.notAfter, now)}${retry}`);
+    print.sentence(`${path} on disk stays valid until ${moment(report.notAfter, now)}${retry}`);
   }
   const full = /no space|ENOSPC/i.test(report.lastError) && failing.directory !== "";
   print.hint(`try: ${full ? `df -h ${plain(failing.directory)}; then: ` : ""}signet agent renew ${plain(path)}`);

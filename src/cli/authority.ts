@@ -39,7 +39,7 @@ export function addAuthority(program: Command, declare: Declare): void {
       ],
       examples: [
         "signet authority rotate --wait",
-        "signet authority rotate --root-key root-1.key --root-passphrase-file root-1.pass",
+        "signet authority rotate --root-key root-1.key --reason 'root kept outside'",
       ],
       reach: "admin",
     })

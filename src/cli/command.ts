@@ -14,6 +14,8 @@ export interface CommandText {
   /** Commands to paste; each command has one at least. */
   readonly examples: readonly string[];
   readonly reach: Reach;
+  /** Flags that must be given, as `--agent`. An unknown flag is told of first: it may be one of these, misspelt. */
+  readonly needs?: readonly string[];
   /** Values that -o takes, when they are not table, json and yaml. */
   readonly outputs?: readonly string[];
 }
@@ -24,6 +26,7 @@ export interface CommandFacts {
   readonly examples: readonly string[];
   readonly outputs: readonly string[];
   readonly sharedFlags: ReadonlySet<string>;
+  readonly needs: readonly string[];
 }
 
 /** Declares commands and runs their handlers. */
@@ -70,6 +73,7 @@ export function createDeclare(run: Declare["run"]): Declare {
         description: text.description ?? [],
         examples: text.examples,
         outputs: text.outputs ?? tableFormats,
+        needs: text.needs ?? [],
         sharedFlags: addShared(command, text.reach, text.outputs),
       });
       return command;

@@ -25,9 +25,10 @@ export function addEntry(program: Command, declare: Declare): void {
         "signet entry create --id /svc/db --agent db-3 --ttl 30m --wait 10s",
       ],
       reach: "admin",
+      needs: ["--id", "--agent"],
     })
-    .requiredOption("--id <ID>", "SPIFFE ID of the workload, or its path")
-    .requiredOption("--agent <NAME>", "the node that gets it")
+    .option("--id <ID>", "SPIFFE ID of the workload, or its path")
+    .option("--agent <NAME>", "the node that gets it")
     .option("--selector <TYPE:VALUE>", "which process may have it over a socket; may be repeated", each)
     .option("--dns <NAME>", "DNS name in the certificate; may be repeated", each)
     .option("--ip <ADDRESS>", "IP address in the certificate; may be repeated", each)

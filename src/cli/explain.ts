@@ -22,8 +22,9 @@ export function addExplain(program: Command, declare: Declare): void {
       ],
       examples: ["signet explain --id /svc/a --agent one", "signet explain --id /svc/a --csr a.csr"],
       reach: "admin",
+      needs: ["--id"],
     })
-    .requiredOption("--id <ID>", "the identity, as SPIFFE ID or path")
+    .option("--id <ID>", "the identity, as SPIFFE ID or path")
     .option("--agent <NAME>", "the node that asks (default: the one that has the entry)")
     .option("--csr <FILE>", "the signing request, PEM or DER")
     .action(declare.run(explain));

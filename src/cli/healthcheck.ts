@@ -84,8 +84,8 @@ async function ask(cli: Cli, kind: PlaceKind): Promise<Health> {
 }
 
 function firstComplaint(body: string, status: number): string {
-  const complaint = body.split("\n").find((line) => /^\s*(\[-\]|not |no |fail)/i.test(line));
-  return plain((complaint ?? body.split("\n")[0] ?? "").trim().slice(0, 120)) || `/readyz says ${status}`;
+  const complaint = body.split("\n").find((line) => /^FAIL /.test(line));
+  return plain((complaint?.slice("FAIL ".length) ?? body.split("\n")[0] ?? "").trim().slice(0, 120)) || `/readyz says ${status}`;
 }
 
 function fetchText(url: string): Promise<{ readonly status: number; readonly body: string }> {

@@ -19,7 +19,7 @@ export function helpText(command: Command, declare: Declare, columns: number): s
   const sections: (readonly string[])[] = [
     wrap(command.description(), width),
     ...(known?.description ?? []).map((paragraph) => wrap(paragraph, width)),
-    [`usage: ${usageOf(command)}`],
+    [`usage: ${usageOf(command, known?.needs ?? [])}`],
     titled("commands:", commands.flatMap((each) => item(callOf(each), each.summary(), nameWidth, width))),
     titled("flags:", listed(own)),
     titled("shared flags:", listed(shared)),
@@ -43,11 +43,11 @@ function plainTerm(text: string): string {
   return text.replace(/<([^>]+)>/g, "$1");
 }
 
-function usageOf(command: Command): string {
+function usageOf(command: Command, needs: readonly string[]): string {
   const path = pathOf(command);
   const runs = command.registeredArguments.map(argumentTerm);
-  const needed = command.options.filter((option) => option.mandatory).map((option) => plainTerm(option.flags));
-  const rest = visible(command).some((option) => !option.mandatory) ? ["[flags]"] : [];
+  const needed = command.options.filter((option) => needs.includes(option.long ?? "")).map((option) => plainTerm(option.flags));
+  const rest = visible(command).length > needed.length ? ["[flags]"] : [];
   if (command.commands.length === 0) return [path, ...runs, ...needed, ...rest].join(" ");
   return command.parent === null ? `${path} COMMAND` : `${path} VERB`;
 }

@@ -10,8 +10,8 @@ import { helpText } from "./help-text.ts";
 export const topics: Readonly<Record<string, string>> = {
   environment: `The environment
 
-A flag wins over a variable, a variable over the configuration file, that over the
-default. signet env shows what is in force and where it came from.
+A flag wins over a variable, a variable over the configuration file, that over
+the default. signet env shows what is in force and where it came from.
 
   SIGNET_DATA_DIR      the data directory
   SIGNET_CONFIG        the configuration file, server.yaml or agent.yaml

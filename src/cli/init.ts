@@ -31,7 +31,7 @@ export function addInit(program: Command, declare: Declare): void {
       ],
       examples: [
         "signet init --trust-domain prod.example",
-        "signet init --trust-domain prod.example --root-key-out root-1.key --root-passphrase-file root-1.pass",
+        "signet init --trust-domain prod.example --root-key-out root-1.key",
       ],
       reach: "agent",
     })

@@ -37,6 +37,7 @@ export async function runCli(context: CliContext, args: readonly string[]): Prom
       const texts = given.slice(0, -2).flat().filter((each): each is string => typeof each === "string");
       const shared = sharedFlagsOf(command);
       verbose = shared.verbose === true;
+      checkNeeds(command, declare);
       code = await handler(cliFor(context, command, declare), flags, ...texts);
     };
   });
@@ -123,6 +124,15 @@ function cliFor(context: CliContext, command: Command, declare: Declare): Cli {
     { format, quiet: shared.quiet === true, env: context.env },
   );
   return { ...context, print, shared, path: pathOf(command) };
+}
+
+function checkNeeds(command: Command, declare: Declare): void {
+  for (const flag of declare.facts(command)?.needs ?? []) {
+    const option = command.options.find((each) => each.long === flag);
+    if (option !== undefined && command.getOptionValue(option.attributeName()) === undefined) {
+      throw wrongUse(`${pathOf(command)} needs ${option.flags.replace(/[<>]/g, "")}`, `${pathOf(command)} --help`);
+    }
+  }
 }
 
 function causesOf(failure: CliError): string {

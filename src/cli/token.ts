@@ -24,8 +24,9 @@ export function addToken(program: Command, declare: Declare): void {
       ],
       examples: ["signet token create --agent one", "signet token create --agent db-3 --ttl 1h --address ca.prod.example:7443"],
       reach: "admin",
+      needs: ["--agent"],
     })
-    .requiredOption("--agent <NAME>", "name of the node, or its SPIFFE ID")
+    .option("--agent <NAME>", "name of the node, or its SPIFFE ID")
     .option("--ttl <DURATION>", "how long it may be used (default: 10m)", duration("--ttl"))
     .option("--address <HOST:PORT>", "where the node reaches the server; may be repeated", each)
     .action(declare.run(createToken));

@@ -92,7 +92,8 @@ function nothing(): forge.asn1.Asn1 {
 }
 
 function bmpString(text: string): forge.asn1.Asn1 {
-  return forge.asn1.create(Class.UNIVERSAL, Type.BMPSTRING, false, binary(Buffer.from(text, "utf16le").swap16()));
+  // forge itself writes this type in two octets a character.
+  return forge.asn1.create(Class.UNIVERSAL, Type.BMPSTRING, false, text);
 }
 
 function derOf(value: forge.asn1.Asn1): Uint8Array {

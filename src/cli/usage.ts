@@ -24,8 +24,6 @@ export function usageError(error: CommanderError, command: Command): CliError {
       return wrongUse(`${path} needs ${quoted}`, help);
     case "commander.optionMissingArgument":
       return wrongUse(`${flagIn(quoted)} needs a value: ${withoutBrackets(quoted)}`, help);
-    case "commander.missingMandatoryOptionValue":
-      return wrongUse(`${path} needs ${withoutBrackets(quoted)}`, help);
     case "commander.conflictingOption":
     case "commander.invalidArgument":
       return wrongUse(error.message.replace(/^error: /, ""), help);

@@ -8,7 +8,7 @@ import { systemClock } from "../platform/clock.ts";
 import { type DataDir, openDataDir } from "../platform/data-dir.ts";
 import { createLogger } from "../platform/logger.ts";
 import { createMetrics } from "../platform/metrics.ts";
-import { startOps } from "../platform/ops-server.ts";
+import { startOpsServer } from "../platform/ops-server.ts";
 import { systemRandom } from "../platform/random.ts";
 import { onSignals } from "../platform/shutdown.ts";
 import { createTasks } from "../platform/tasks.ts";
@@ -187,12 +187,12 @@ async function openListeners(deps: {
   parts.setAddresses(reachable === undefined ? [] : [reachable]);
   const admin = await listenAdmin(config.listen.admin ?? dataDir.file("admin.sock"), parts.adminServices);
   const ops = await onPort(parseAddress(config.listen.ops), last?.ops, (address) =>
-    startOps({ address, metrics, ready: () => readiness(parts) }),
+    startOpsServer({ listen: address, metrics: () => metrics.text(), ready: () => readiness(parts) }),
   );
-  await dataDir.writeJson("ports.json", { api: api.port, ops: ops.port });
+  await dataDir.writeJson("ports.json", { api: api.port, ops: ops.address.port });
   return {
     api,
-    listen: { api: api.address, ops: ops.address, admin: admin.path },
+    listen: { api: api.address, ops: formatAddress(ops.address), admin: admin.path },
     listeners: [api, admin, { drain: () => ops.close() }],
   };
 }

@@ -1,5 +1,5 @@
 import { currentIssuer } from "../authority/trust-state.ts";
-import type { Check } from "../platform/ops-server.ts";
+import type { CheckResult } from "../platform/ops-server.ts";
 import { putIfAbsent, update } from "../store/store.ts";
 import { counters } from "../store/collections/trust.ts";
 import type { ServerParts } from "./wire.ts";
@@ -8,11 +8,11 @@ import type { ServerParts } from "./wire.ts";
 const recentMs = 10_000;
 
 /** The lines of readyz: the store took a write in the last 10 s, and an active authority is in its life. */
-export async function readiness(parts: ServerParts): Promise<readonly Check[]> {
+export async function readiness(parts: ServerParts): Promise<readonly CheckResult[]> {
   return [await storeCheck(parts), authorityCheck(parts)];
 }
 
-async function storeCheck({ store, issuing }: ServerParts): Promise<Check> {
+async function storeCheck({ store, issuing }: ServerParts): Promise<CheckResult> {
   const health = store.health();
   if (!health.ok) return { name: "store", ok: false, detail: health.detail };
   try {
@@ -32,7 +32,7 @@ async function probe(store: ServerParts["store"]): Promise<void> {
   await store.commit([held === undefined ? putIfAbsent(counters, next) : update(counters, next, held.revision)]);
 }
 
-function authorityCheck({ state, issuing }: ServerParts): Check {
+function authorityCheck({ state, issuing }: ServerParts): CheckResult {
   const issuer = currentIssuer(state.view(), "services");
   if (issuer === undefined) return { name: "authority", ok: false, detail: "no active intermediate" };
   const { name } = issuer.record;

@@ -23,7 +23,7 @@ export interface BundleDocument {
   readonly jwtAuthorities: number;
 }
 
-export const defaultRefreshHintSeconds = 300;
+const defaultRefreshHintSeconds = 300;
 const minRefreshHintSeconds = 1;
 const maxRefreshHintSeconds = 7 * 24 * 3600;
 const maxDocumentCharacters = 1024 * 1024;

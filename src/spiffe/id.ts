@@ -28,9 +28,9 @@ export type TrustDomain = string & { readonly [trustDomainBrand]: true };
 /** A SPIFFE ID in its one form, so `===` compares identities. Only parseSpiffeId() and spiffeId() make one. */
 export type SpiffeId = string & { readonly [spiffeIdBrand]: true };
 
-/** The longest SPIFFE ID and trust domain name that are taken, in octets (SPIFFE-ID 2.3). */
+/** The longest SPIFFE ID that is taken, in octets (SPIFFE-ID 2.3). */
 export const maxSpiffeIdBytes = 2048;
-export const maxTrustDomainBytes = 255;
+const maxTrustDomainBytes = 255;
 
 const scheme = "spiffe://";
 const slash = 0x2f;

@@ -94,7 +94,7 @@ export function judgeSvid(chainDer: readonly Uint8Array[], judgement: SvidJudgem
  * The SPIFFE ID of a leaf: the one URI among its names. Other names (DNS, IP) do not matter, the subject never does.
  * X509-SVID 2, 5.2.
  */
-export function svidName(leaf: Certificate): { ok: true; id: SpiffeId } | Extract<SvidVerdict, { ok: false }> {
+function svidName(leaf: Certificate): { ok: true; id: SpiffeId } | Extract<SvidVerdict, { ok: false }> {
   const uris = leaf.names.filter((name) => name.kind === "uri");
   const [uri] = uris;
   if (uri === undefined || uris.length > 1) {

@@ -451,13 +451,13 @@ describe("under load", () => {
     await db.close();
     db = await under.open({ limits: { maxWaitingOctets: 5000 } });
     const note = "x".repeat(2000);
-    const all = Array.from({ length: 4 }, (_, i) => db.commit([putIfAbsent(things, thing(`k${i}`, { note }))]));
-    expect((await Promise.allSettled(all)).map(({ status }) => status)).toEqual([
-      "fulfilled",
-      "fulfilled",
-      "rejected",
-      "rejected",
-    ]);
+    for (const round of ["a", "b", "c"]) {
+      const all = Array.from({ length: 4 }, (_, i) =>
+        db.commit([putIfAbsent(things, thing(`${round}${i}`, { note }))]),
+      );
+      const statuses = (await Promise.allSettled(all)).map(({ status }) => status);
+      expect(statuses).toEqual(["fulfilled", "fulfilled", "rejected", "rejected"]);
+    }
   });
 
   test("commits that arrive while a group is written share the next", async () => {

@@ -509,12 +509,12 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
       });
 
       test("does not leave its range for a position outside of it", async () => {
-        await store(db, thing("a", { size: 1 }), thing("b", { size: 2 }), thing("c", { size: 3 }));
-        const [low, , high] = await itemsOf(db.scan(things, "size"));
-        const middle = { from: [2], to: [3] };
-        expect(await idsOf(db, "size", middle, { after: low?.position ?? "" })).toEqual(["b"]);
+        await store(db, ...[1, 2, 3, 4, 5].map((size) => thing(`k${size}`, { size })));
+        const [low, , , , high] = await itemsOf(db.scan(things, "size"));
+        const middle = { from: [3], to: [4] };
+        expect(await idsOf(db, "size", middle, { after: low?.position ?? "" })).toEqual(["k3"]);
         expect(await idsOf(db, "size", middle, { after: high?.position ?? "" })).toEqual([]);
-        expect(await idsOf(db, "size", middle, { after: high?.position ?? "", reverse: true })).toEqual(["b"]);
+        expect(await idsOf(db, "size", middle, { after: high?.position ?? "", reverse: true })).toEqual(["k3"]);
         expect(await idsOf(db, "size", middle, { after: low?.position ?? "", reverse: true })).toEqual([]);
       });
 

@@ -13,8 +13,8 @@ export type RuleName =
   | "name_space"
   | "not_parent"
   | "no_entry"
+  | "node_unknown"
   | "node_banned"
-  | "certificate_replaced"
   | "csr_asks_more"
   | "name_not_allowed"
   | "id_not_in_entry"
@@ -90,13 +90,24 @@ export const rules: readonly Rule[] = [
           },
   },
   {
-    name: "node_banned",
-    holds: "the node is a member",
+    name: "node_unknown",
+    holds: "the node has joined",
     judge: ({ node, caller }) => {
-      if (caller.kind !== "agent" || node?.value.state === "member") return undefined;
-      const state = node === undefined ? "has not joined" : `is ${node.value.state}`;
-      return { detail: `${caller.id} ${state}`, value: caller.id };
+      if (caller.kind !== "agent" || (node !== undefined && node.value.state !== "evicted")) return undefined;
+      return {
+        detail: `${caller.id} has not joined`,
+        value: caller.id,
+        cure: `signet token create --agent ${agentName(caller.id)}`,
+      };
     },
+  },
+  {
+    name: "node_banned",
+    holds: "the node is not banned",
+    judge: ({ node, caller }) =>
+      caller.kind === "agent" && node?.value.state === "banned"
+        ? { detail: `${caller.id} is banned`, value: caller.id }
+        : undefined,
   },
   {
     name: "csr_asks_more",

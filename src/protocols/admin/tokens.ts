@@ -27,6 +27,11 @@ export function tokenMethods(deps: AdminDeps): Pick<AdminServiceServer, "createT
     createToken: unary(deps, grpcTable, async (request) => {
       const addresses = request.addresses.length > 0 ? request.addresses.map(checkAddress) : [...deps.addresses()];
       for (const address of addresses) refuseWildcard(address);
+      if (addresses.length === 0) {
+        throw new CaError("bad_request", "the server listens on every address of its host, and which one nodes dial is not set", {
+          cure: `signet token create --agent ${request.agent} --address HOST:PORT, or advertise in server.yaml`,
+        });
+      }
       const roots = deps.state.view().authorities.filter((each) => each.record.kind === "root" && isCurrent(each));
       const made = await createToken(
         deps,

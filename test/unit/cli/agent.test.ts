@@ -221,7 +221,7 @@ describe("signet healthcheck", () => {
   });
 
   test("healthcheck: 1 and what is not ready", async () => {
-    await serveReadyz(() => ({ status: 503, body: "store ok\nauthority not active\u001b[2J\n" }));
+    await serveReadyz(() => ({ status: 503, body: "ok   store\nFAIL authority: none is active\u001b[2J\nreadyz: failed\n" }));
     const result = await run(["healthcheck", "--data-dir", dir.path]);
     expectGolden("healthcheck-not-ready", ["healthcheck"], result);
     expect(result.code).toBe(1);

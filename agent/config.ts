@@ -1,97 +1,180 @@
 // agent.yaml: every setting with its unit, its default and what it means.
 import { constants } from "node:os";
-import { z } from "zod";
-import { address, duration, logFields } from "../src/platform/config-fields.ts";
-import { environmentSettings, loadConfig, readConfigFile, type Source, settingPaths } from "../src/platform/config-file.ts";
-import type { LogFormat, LogLevel } from "../src/platform/logger.ts";
-import { parseSpiffeId, SpiffeError, type SpiffeId } from "../src/spiffe/id.ts";
+import { resolve } from "node:path";
+import { parseAddress } from "../src/platform/address.ts";
+import {
+  type ConfigInput,
+  type ListedSetting,
+  type LoadedConfig,
+  loadConfig,
+  readConfigFile,
+  textPaths,
+} from "../src/platform/config-file.ts";
+import { configJsonSchema, configText } from "../src/platform/config-text.ts";
+import { type LogFormat, type LogLevel, logFormats, logLevels } from "../src/platform/logger.ts";
+import { nearest } from "../src/platform/nearest.ts";
+import {
+  address,
+  anyText,
+  duration,
+  group,
+  type JsonSchema,
+  list,
+  oneOf,
+  optional,
+  optionalGroup,
+  parsed,
+  required,
+  type Setting,
+  texts,
+  withDefault,
+  written,
+} from "../src/platform/settings.ts";
+import { parseSpiffeId, pathOf, SpiffeError, type SpiffeId } from "../src/spiffe/id.ts";
 
-const spiffeId = z.string().transform((text, context): SpiffeId => {
-  try {
-    return parseSpiffeId(text);
-  } catch (error) {
-    if (!(error instanceof SpiffeError)) throw error;
-    context.addIssue({ code: "custom", message: error.message });
-    return z.NEVER;
-  }
+const account = written(/^([a-z_][a-z0-9_.-]{0,31}\$?|\d{1,10})$/i, "a user or group, by name or number");
+
+const identityId = parsed((text): SpiffeId => {
+  const id = parseSpiffeId(text);
+  if (pathOf(id) === "") throw new SpiffeError("bad_id", "names a trust domain, not an identity: it has no path");
+  return id;
 });
 
-const account = z.union([z.string().min(1).max(64), z.int().min(0).transform(String)]);
-
-/** Signals that ask a service to read its files again; none that ends it. */
-const signals = ["HUP", "USR1", "USR2", "WINCH"] as const;
-
-const reload = z
-  .strictObject({
-    command: z.array(z.coerce.string().min(1)).min(1).max(64).optional(),
-    deadline: duration("10s"),
-    signal: z.enum(signals, { error: `must be one of ${signals.join(", ")}` }).optional(),
-    pid_file: z.string().min(1).optional(),
-    user: account.optional(),
-  })
-  .superRefine((value, context) => {
-    const fault = (message: string): void => context.addIssue({ code: "custom", message });
-    if (value.command !== undefined && value.signal !== undefined) fault("is a command or a signal, not both");
-    if (value.command === undefined && value.signal === undefined) fault("needs a command, or a signal with its pid_file");
-    if (value.signal !== undefined && value.pid_file === undefined) fault("a signal needs pid_file");
-    if (value.signal === undefined && (value.pid_file !== undefined || value.user !== undefined)) {
-      fault("pid_file and user go with a signal");
-    }
-  });
-
-/** Bits of a key's file: readable by its owner, perhaps by its group, never by others. */
-const mode = z
-  .union([z.string(), z.int()])
-  .transform((value, context) => {
-    const text = typeof value === "number" ? value.toString(8) : value;
-    const bits = /^0?o?[0-7]{3,4}$/.test(text) ? Number.parseInt(text.replace("o", ""), 8) : Number.NaN;
-    if (bits === 0o600 || bits === 0o640 || bits === 0o400 || bits === 0o440) return bits;
-    context.addIssue({ code: "custom", message: `must be "0600", "0640", "0400" or "0440", got ${text.slice(0, 16)}` });
-    return z.NEVER;
-  });
-
-const identity = z.strictObject({
-  spiffe_id: spiffeId,
-  dir: z.string().min(1),
-  owner: account.optional(),
-  group: account.optional(),
-  mode: mode.optional(),
-  key: z.enum(["new", "keep"]).default("new"),
-  reload: reload.optional(),
+const servers = parsed((text) => {
+  const addresses = text.split(",").map((part) => part.trim());
+  for (const each of addresses) parseAddress(each);
+  return addresses.join(",");
 });
 
-const identities = z.array(identity).max(5000).superRefine((list, context) => {
-  for (const name of ["dir", "spiffe_id"] as const) {
-    const first = new Map<string, number>();
-    for (const [index, each] of list.entries()) {
-      const earlier = first.get(each[name]);
-      if (earlier !== undefined) {
-        const message = `identities[${earlier}] has it already, got ${each[name]}`;
-        context.addIssue({ code: "custom", path: [index, name], message });
+const signal = parsed((text): NodeJS.Signals => {
+  const names = Object.keys(constants.signals);
+  const found = names.find((name) => name === text || name === `SIG${text}`);
+  const near = nearest(
+    text.replace(/^SIG/i, ""),
+    names.map((name) => name.replace(/^SIG/, "")),
+  );
+  const hint = near === undefined ? "" : `: the nearest is ${near}`;
+  if (found === undefined) throw new TypeError(`${text.slice(0, 32)} is no signal of this system${hint}`);
+  if (found === "SIGKILL" || found === "SIGSTOP") throw new TypeError(`${text} stops a process, it asks for nothing`);
+  return found as NodeJS.Signals;
+});
+
+/** Permission bits, of which others get none. */
+const keyMode = written(/^0?o?[0-7]{3}$/, "the permission bits of the key, such as 0600 or 0640");
+
+const reload = group(
+  {
+    command: optional(texts(anyText, { least: 1, most: 64 }), "program and arguments, run without a shell"),
+    deadline: withDefault(duration({ mostSeconds: 3600 }), "10s", "the command is ended after this"),
+    signal: optional(signal, "signal for the process of pid_file, such as HUP"),
+    pid_file: optional(anyText, "file with the number of the process"),
+    user: optional(account, "user of that process; the identity's owner by default"),
+  },
+  {
+    help: "how a service is told of a new identity: a command, or a signal",
+    check: ({ command, signal: name, pid_file, user }, complain) => {
+      if (command !== undefined && name !== undefined) complain("", "has both command and signal, one is taken");
+      if (command === undefined && name === undefined) complain("", "has neither command nor signal");
+      if (name !== undefined && pid_file === undefined) complain("", "has a signal but no pid_file");
+      if (command !== undefined && pid_file !== undefined) complain("", "has a command, which takes no pid_file");
+      if (command !== undefined && user !== undefined)
+        complain("", "has a command, which takes no user: it runs as the agent");
+    },
+  },
+);
+
+const identity = group(
+  {
+    spiffe_id: required(identityId, "the identity"),
+    dir: required(anyText, "directory of its files"),
+    owner: optional(account, "owner of the files; the agent's user by default"),
+    group: optional(account, "group of the files; the owner's by default"),
+    mode: optional(keyMode, "permission bits of the key's files, 0600 by default"),
+    key: withDefault(oneOf(["new", "keep"] as const), "new", "a new key at each renewal, or the same one"),
+    reload: optionalGroup(reload) as Setting<ReturnType<typeof reload.read> | undefined>,
+  },
+  {
+    help: "one identity and where it goes",
+    check: ({ mode }, complain) => {
+      if (mode === undefined) return;
+      const bits = bitsOf(mode);
+      if ((bits & ~0o640) !== 0 || (bits & 0o400) === 0) {
+        complain("mode", `must be 0600, 0640, 0400 or 0440: nobody else reads a key, got ${mode}`);
       }
-      first.set(each[name], earlier ?? index);
-    }
+    },
+  },
+);
+
+const root = group(
+  {
+    data_dir: withDefault(anyText, "./.signet-agent", "directory of the agent's own files, 0700"),
+    listen: group(
+      {
+        ops: withDefault(address, "127.0.0.1:7091", "/metrics, /livez and /readyz over plain HTTP"),
+        workload: optional(anyText, "path of the Workload API's socket; not opened yet"),
+      },
+      { help: "where the agent listens" },
+    ),
+    server: optional(servers, "host:port of the server, several with commas; as the join string says by default"),
+    agent_grace: withDefault(
+      duration({ leastSeconds: 0 }),
+      "30d",
+      "how long after its certificate ended the agent tries to come back by its key",
+    ),
+    identities: list(identity, {
+      help: "identities that are written, and where; without it all of the agent's entries go to DATA/identities",
+      most: 10_000,
+      check: (all, complain) => {
+        refuseTwice(
+          all.map(({ dir }) => resolve(dir)),
+          (index, first) => {
+            complain(
+              `[${index}].dir`,
+              `${all[index]?.dir} is the directory of identities[${first}] too, each needs its own`,
+            );
+          },
+        );
+        refuseTwice(
+          all.map(({ spiffe_id }) => spiffe_id),
+          (index, first) => {
+            complain(`[${index}].spiffe_id`, `${all[index]?.spiffe_id} is that of identities[${first}] too`);
+          },
+        );
+      },
+    }),
+    log: group(
+      {
+        level: withDefault(oneOf(logLevels), "info", "debug, info, warn or error"),
+        format: withDefault(oneOf(logFormats), "auto", "text, json, or auto: text on a terminal"),
+      },
+      { help: "the log, on stderr" },
+    ),
+  },
+  { help: "configuration of signet agent" },
+);
+
+function refuseTwice(values: readonly string[], refuse: (index: number, first: number) => void): void {
+  const seen = new Map<string, number>();
+  for (const [index, value] of values.entries()) {
+    const first = seen.get(value);
+    if (first !== undefined) refuse(index, first);
+    seen.set(value, index);
   }
-});
+}
 
-const schema = z.strictObject({
-  data_dir: z.string().min(1).default("./.signet-agent"),
-  listen: z.strictObject({ ops: address().default("127.0.0.1:7091") }).prefault({}),
-  server: z
-    .string()
-    .refine((text) => text.split(",").every((each) => address().safeParse(each.trim()).success), "must be HOST:PORT, several with commas")
-    .optional(),
-  agent_grace: duration("30d", 0),
-  identities: identities.default([]),
-  log: logFields,
-});
-
-export const agentSchema: z.ZodObject = schema;
+function bitsOf(mode: string): number {
+  return Number.parseInt(mode.replace("o", ""), 8);
+}
 
 /** What makes a service read its identity again. */
 export type ReloadSetting =
   | { readonly kind: "command"; readonly command: readonly string[]; readonly deadlineMs: number }
-  | { readonly kind: "signal"; readonly signal: NodeJS.Signals; readonly pidFile: string; readonly user: string | undefined };
+  | {
+      readonly kind: "signal";
+      readonly signal: NodeJS.Signals;
+      readonly pidFile: string;
+      readonly user: string | undefined;
+    };
 
 export interface IdentitySetting {
   readonly spiffeId: SpiffeId;
@@ -107,81 +190,103 @@ export interface IdentitySetting {
 
 export interface AgentConfig {
   readonly dataDir: string;
-  readonly listen: { readonly ops: string };
+  readonly listen: { readonly ops: string; readonly workload: string | undefined };
+  /** host:port, several with commas between. */
   readonly server: string | undefined;
+  /** 0: never. */
   readonly agentGraceSeconds: number;
   /** Empty: every entry goes under the data directory. */
   readonly identities: readonly IdentitySetting[];
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
 }
 
-/** One setting in force, and where it came from. */
-export interface ShownSetting {
-  readonly path: string;
-  readonly value: unknown;
-  readonly source: Source | undefined;
+export type LoadedAgentConfig = LoadedConfig<AgentConfig>;
+
+export interface ConfigPlaces {
+  readonly configFile?: string | undefined;
+  /** Dotted path to text. */
+  readonly flags: Readonly<Record<string, string>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-export interface LoadedAgentConfig {
-  readonly config: AgentConfig;
-  readonly settings: readonly ShownSetting[];
+/**
+ * Variables that mean something to the command line, or to the server. A process inherits all of them, and refuses only
+ * what nobody knows.
+ */
+const otherVariables: readonly string[] = [
+  ...[
+    "CONFIG",
+    "ADMIN",
+    "IDENTITY",
+    "JOIN_FILE",
+    "KEY_PASSPHRASE_FILE",
+    "TRUST_DOMAIN",
+    "ADVERTISE",
+    "NAMES",
+    "PUBLIC_URL",
+  ],
+  ...["LISTEN_API", "LISTEN_ADMIN", "LISTEN_WEB", "LISTEN_PUBLIC", "REFRESH_HINT", "INTERMEDIATE_TTL", "RETENTION"],
+  ...["LIFETIMES_AGENT", "LIFETIMES_SERVER", "LIFETIMES_ADMIN", "LIFETIMES_WORKLOAD", "CRL_INTERMEDIATE", "CRL_ROOT"],
+  ...[
+    "ROTATION_PREPARE_AT",
+    "ROTATION_ACTIVATE_AT",
+    "ROTATION_ACKNOWLEDGE_WAIT",
+    "FULL_READ",
+    "REPORT_INTERVAL",
+    "DRAIN",
+  ],
+  ...["LIMITS_CONNECTIONS", "LIMITS_ANONYMOUS_CONNECTIONS", "LIMITS_HANDSHAKE", "LIMITS_ANONYMOUS_LIFE"],
+].map((name) => `SIGNET_${name}`);
+
+/** Dotted paths of the settings that can be variables and flags. */
+export function agentTextPaths(): readonly string[] {
+  return textPaths(root);
 }
 
 /** Reads the whole configuration. Throws ConfigError with one line. */
-export async function loadAgentConfig(places: {
-  readonly configFile?: string;
-  readonly flags: Readonly<Record<string, string>>;
-  readonly env: Readonly<Record<string, string | undefined>>;
-}): Promise<LoadedAgentConfig> {
-  const file = places.configFile === undefined ? undefined : await readConfigFile(places.configFile);
-  const flags = new Map(
-    Object.entries(places.flags).map(([path, text]) => [path, { name: `--${path.replaceAll(/[._]/g, "-")}`, text }]),
-  );
-  return judgeAgentConfig({ file, environment: environmentSettings(agentSchema, places.env, []), flags });
+export async function loadAgentConfig(places: ConfigPlaces): Promise<LoadedAgentConfig> {
+  const named = places.configFile ?? places.env["SIGNET_CONFIG"];
+  const file = named === undefined || named === "" ? undefined : await readConfigFile(named);
+  return judgeAgentConfig({ file, env: places.env, flags: places.flags });
 }
 
 /** Judges a configuration that is at hand. Throws ConfigError. */
-export function judgeAgentConfig(input: Parameters<typeof loadConfig>[1]): LoadedAgentConfig {
-  const { config, sources } = loadConfig(schema, input);
-  const settings = settingPaths(agentSchema).map((path) => ({
-    path,
-    value: path.split(".").reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config),
-    source: sources.get(path),
-  }));
+export async function judgeAgentConfig(input: Omit<ConfigInput, "otherVariables">): Promise<LoadedAgentConfig> {
+  const loaded = await loadConfig(root, { ...input, otherVariables });
+  return { ...loaded, config: fromSnake(loaded.config) };
+}
+
+/** The configuration in force as a file, each setting with its source: for --print-config. */
+export function agentConfigText(settings: readonly ListedSetting[]): string {
+  return configText(settings);
+}
+
+/** JSON Schema of agent.yaml. */
+export function agentConfigSchema(): JsonSchema {
+  return configJsonSchema(root, "agent.yaml of Signet");
+}
+
+function fromSnake(read: ReturnType<typeof root.read>): AgentConfig {
   return {
-    settings,
-    config: {
-      dataDir: config.data_dir,
-      listen: config.listen,
-      server: config.server,
-      agentGraceSeconds: config.agent_grace,
-      identities: config.identities.map((each) => ({
-        spiffeId: each.spiffe_id,
-        dir: each.dir,
-        owner: each.owner,
-        group: each.group,
-        mode: each.mode,
-        key: each.key,
-        reload: reloadSetting(each.reload),
-      })),
-      log: config.log,
-    },
+    dataDir: read.data_dir,
+    listen: { ops: read.listen.ops, workload: read.listen.workload },
+    server: read.server,
+    agentGraceSeconds: read.agent_grace,
+    identities: read.identities.map((each) => ({
+      spiffeId: each.spiffe_id,
+      dir: each.dir,
+      owner: each.owner,
+      group: each.group,
+      mode: each.mode === undefined ? undefined : bitsOf(each.mode),
+      key: each.key,
+      reload: reloadSetting(each.reload),
+    })),
+    log: read.log,
   };
 }
 
-function reloadSetting(value: z.output<typeof reload> | undefined): ReloadSetting | undefined {
-  if (value?.command !== undefined) return { kind: "command", command: value.command, deadlineMs: value.deadline * 1000 };
-  if (value?.signal === undefined || value.pid_file === undefined) return undefined;
-  const signal = `SIG${value.signal}` as keyof typeof constants.signals;
-  return { kind: "signal", signal, pidFile: value.pid_file, user: value.user };
-}
-
-/** The settings in force, a line each, for --print-config. */
-export function agentConfigText(settings: readonly ShownSetting[]): string {
-  return settings
-    .map(({ path, value, source }) => {
-      const from = source === undefined || source.kind === "default" ? "default" : source.name;
-      return `${path}: ${value === undefined ? "(unset)" : JSON.stringify(value)}   # ${from}\n`;
-    })
-    .join("");
+function reloadSetting(read: ReturnType<typeof reload.read> | undefined): ReloadSetting | undefined {
+  if (read?.command !== undefined) return { kind: "command", command: read.command, deadlineMs: read.deadline * 1000 };
+  if (read?.signal === undefined || read.pid_file === undefined) return undefined;
+  return { kind: "signal", signal: read.signal, pidFile: read.pid_file, user: read.user };
 }

@@ -182,12 +182,12 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
     trust: () => trust.state,
     connected: () => session.live !== undefined && own.isAlive(clock.now()),
     issue: (items, { signal }) => issueBatch(session, items, { deadlineMs: limits.issueDeadlineMs, signal }),
+    probeKept: () => probeDataDirectory(dir, directory, limits.probeBytes),
     probe: async (id) => {
-      await probeDataDirectory(dir, directory, limits.probeBytes);
       if (places.directoryOf(id) === undefined) return;
       const { target } = places.placeOf(id);
-      await makeDefaultParents(places, target.path);
-      await probeDirectory(directory, target, limits.probeBytes);
+      // The default places lie on the file system that was probed just now.
+      if (!target.path.startsWith(`${places.root}/`)) await probeDirectory(directory, target, limits.probeBytes);
     },
     keepKey: (id) => places.placeOf(id).keepKey,
     retry: limits.retry,

@@ -75,7 +75,7 @@ export class OwnIdentity {
   /** The key for the next certificate: made once, and durable before it is handed out. Rejects when it cannot be kept. */
   async nextKey(): Promise<NodeKey> {
     if (this.#pending !== undefined) return this.#pending;
-    const key = await newNodeKey();
+    const key = newNodeKey();
     const value: z.input<typeof pendingSchema> = { version: 1, key: Buffer.from(key.keyDer).toString("base64") };
     await this.#deps.write(pendingPath(this.#deps.directory), new TextEncoder().encode(`${JSON.stringify(value)}\n`));
     this.#pending = key;

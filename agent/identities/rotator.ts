@@ -39,7 +39,9 @@ export interface RotatorDeps {
   readonly connected: () => boolean;
   /** Asks for at most 100 identities; answers in the order asked. Never rejects. */
   readonly issue: (items: readonly IssueItem[], options: { readonly signal: AbortSignal }) => Promise<readonly IssueAnswer[]>;
-  /** Throws DirectoryError when a renewed identity could not be written now. */
+  /** Throws DirectoryError when no identity could be kept now. Once a batch. */
+  readonly probeKept: () => Promise<void>;
+  /** Throws DirectoryError when a renewed identity could not be written to its directory now. */
   readonly probe: (id: SpiffeId) => Promise<void>;
   readonly keepKey: (id: SpiffeId) => boolean;
   readonly retry: RetryLimits;
@@ -157,9 +159,11 @@ export class Rotator {
 
   /** A certificate that could not be written would be asked for in vain. */
   async #writable(batch: readonly IdentitySlot[]): Promise<readonly IdentitySlot[]> {
+    const kept = this.#deps.probeKept();
     const probed = await Promise.all(
       batch.map(async (slot) => {
         try {
+          await kept;
           await this.#deps.probe(slot.spiffeId);
           return slot;
         } catch (error) {
@@ -173,7 +177,7 @@ export class Rotator {
   }
 
   async #prepare(slot: IdentitySlot): Promise<{ slot: IdentitySlot; key: NodeKey; csrDer: Uint8Array }> {
-    const key = this.#mayKeepKey(slot) ? openNodeKey(slot.held?.keyDer ?? new Uint8Array()) : await newNodeKey();
+    const key = this.#mayKeepKey(slot) ? openNodeKey(slot.held?.keyDer ?? new Uint8Array()) : newNodeKey();
     return { slot, key, csrDer: await buildCsr(key) };
   }
 
@@ -253,7 +257,6 @@ export class Rotator {
       failures,
       lastError: why,
       retry: dualTime(retryAt, now),
-      forced: false,
       diskBlocked: result === "disk",
     });
     this.#deps.logger.warn({ spiffeId, result, reason: why, failures, retryAt }, "identity not renewed");

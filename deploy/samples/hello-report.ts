@@ -28,13 +28,15 @@ const none = { calls: 0, failed: 0, retried: 0, handshakes: 0, slowestMs: 0 };
 export function createReport(name: string, json: boolean): Report {
   const serials = new Set<string>();
   const authorities = new Set<string>();
+  const tlsVersions = new Set<string>();
   let lastText = 0;
   const write = (event: string, fields: object, text: string): void => {
     process.stdout.write(json ? `${JSON.stringify({ event, ...fields })}\n` : `${name}: ${text}\n`);
   };
   return {
     listening: (address) => write("listening", { address }, `listening on ${address}`),
-    accepted: ({ serialHex, authorityKeyId, spiffeId }, role) => {
+    accepted: ({ serialHex, authorityKeyId, spiffeId, tlsVersion }, role) => {
+      tlsVersions.add(tlsVersion);
       const serial = `${authorityKeyId}:${serialHex}`;
       if (serials.has(serial)) return;
       serials.add(serial);
@@ -51,7 +53,7 @@ export function createReport(name: string, json: boolean): Report {
     firstCall: () => write("first_call", {}, "the first call was answered"),
     failed: (detail) => write("failed", { detail }, `a call failed: ${detail}`),
     stats: (stats) => {
-      const now = { ...none, ...stats, serials: serials.size, authorities: authorities.size, tls: "TLSv1.3" };
+      const now = { ...none, ...stats, serials: serials.size, authorities: authorities.size, tls: [...tlsVersions] };
       if (!json && performance.now() - lastText < 5_000) return;
       lastText = performance.now();
       write("stats", now, `${now.calls} calls, ${now.failed} failed, ${now.handshakes} handshakes`);

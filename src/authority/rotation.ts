@@ -21,6 +21,7 @@ import { withoutDenyList } from "../registry/nodes.ts";
 import type { Authority } from "./authority.ts";
 import { lastLeafEnds } from "./leaves.ts";
 import { makeIntermediate, makeKey } from "./make-authority.ts";
+import type { OneAtATime } from "./one-at-a-time.ts";
 import { nextSteps, type NextStep, type RotationSettings } from "./schedule.ts";
 import { crlLifeSeconds, signCrl } from "./sign-crl.ts";
 import { currentIssuer, type TrustState, type TrustView } from "./trust-state.ts";
@@ -32,6 +33,8 @@ export interface RotationDeps {
   readonly random: Random;
   readonly announcements: Announcements;
   readonly state: TrustState;
+  /** Makes authorities one after the other: a key stands under the name of the next authority before its commit. */
+  readonly oneAtATime: OneAtATime;
   /** `intermediateTtlSeconds` 0: a successor lives as long as the one that it follows. */
   readonly settings: RotationSettings & { readonly intermediateTtlSeconds: number };
 }
@@ -48,7 +51,11 @@ export interface PrepareWish {
  * Makes the successor of the active intermediate, with its empty CRL, in the state prepared. One that is prepared
  * already is taken, and its activation brought forward. Throws CaError "denied" `root_key_elsewhere`, "conflict".
  */
-export async function prepareIntermediate(deps: RotationDeps, wish: PrepareWish, actor: Actor): Promise<Authority> {
+export function prepareIntermediate(deps: RotationDeps, wish: PrepareWish, actor: Actor): Promise<Authority> {
+  return deps.oneAtATime(() => prepareAlone(deps, wish, actor));
+}
+
+async function prepareAlone(deps: RotationDeps, wish: PrepareWish, actor: Actor): Promise<Authority> {
   for (let attempt = 0; attempt < 3; attempt++) {
     const view = await deps.state.reload();
     const waiting = view.authorities.find(({ record }) => record.kind === "intermediate" && record.state === "prepared");

@@ -33,15 +33,21 @@ export async function openTrustState(
   options: { readonly refreshHintSeconds: number },
 ): Promise<TrustState> {
   let current = await read(store, options.refreshHintSeconds);
-  let reading: Promise<TrustView> | undefined;
+  let reading: Promise<unknown> = Promise.resolve();
+  let next: Promise<TrustView> | undefined;
   return {
     view: () => current,
-    reload: async () => {
-      // A reload that began before this call may have missed what the caller knows of: wait for it, then read again.
-      await reading?.catch(() => undefined);
-      reading = read(store, options.refreshHintSeconds);
-      current = await reading;
-      return current;
+    reload: () => {
+      // A reading that began before this call may have missed what the caller knows of, so another one follows it; all
+      // who call meanwhile share that one. One at a time: an older reading never takes the place of a newer one.
+      next ??= reading.then(async () => {
+        next = undefined;
+        const begun = read(store, options.refreshHintSeconds);
+        reading = begun.catch(() => undefined);
+        current = await begun;
+        return current;
+      });
+      return next;
     },
   };
 }

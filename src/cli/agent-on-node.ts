@@ -2,12 +2,12 @@
 import type { GetAgentStatusResponse, HeldIdentity } from "../../proto/gen/signet/v1/node.ts";
 import { formatDuration } from "../platform/durations.ts";
 import { foreign } from "../platform/foreign-text.ts";
-import { withAgent } from "./connect.ts";
+import { nearest } from "../platform/nearest.ts";
+import { type NodePeer, withAgent } from "./connect.ts";
 import type { Cli } from "./context.ts";
 import { CliError, type ExitCode, wrongUse } from "./failure.ts";
 import { counted, plain, wrap } from "./layout.ts";
 import { ago, endsShort, left, moment, secondsTo, when } from "./moments.ts";
-import { namingNearest } from "./nearest-object.ts";
 import { agentStatusObject, renewedObject } from "./objects.ts";
 import { identityState, pathUnder, spaced, toneOf } from "./words.ts";
 
@@ -38,13 +38,20 @@ function printStatus(cli: Cli, status: GetAgentStatusResponse): void {
         { head: "ENDS", cell: ({ report }) => (report?.notAfter === undefined ? "" : moment(report.notAfter, now)) },
         { head: "LEFT", cell: (identity) => leftOf(identity, now) },
         { head: "BY", cell: ({ authority }) => authority, drop: 1 },
-        { head: "STATE", cell: (identity) => stateOf(identity, now), tone: ({ report }) => toneOf(identityState(report?.state ?? 0)) },
+        {
+          head: "STATE",
+          cell: (identity) => stateOf(identity, now),
+          tone: ({ report }) => toneOf(identityState(report?.state ?? 0)),
+        },
       ],
       status.identities,
     );
   }
   const own = `itself until ${endsShort(status.agentNotAfter, now)}, renews ${when(status.agentRenewAt, now)}`;
-  for (const part of wrap(`${own}; bundle ${status.bundleSequence}, ${counted(status.roots, "root")}, deny list ${status.deniedSequence}`, print.width)) {
+  for (const part of wrap(
+    `${own}; bundle ${status.bundleSequence}, ${counted(status.roots, "root")}, deny list ${status.deniedSequence}`,
+    print.width,
+  )) {
     print.line(part);
   }
   const failing = status.identities.find(({ report }) => (report?.lastError ?? "") !== "");
@@ -62,8 +69,12 @@ function printStatus(cli: Cli, status: GetAgentStatusResponse): void {
 function reachText(status: GetAgentStatusResponse, now: Date): string {
   const clock = `clock ${Math.abs(status.clockOffsetSeconds).toFixed(1)} s off`;
   if (status.serverConnected) return `server reached ${ago(status.lastContact, now)}, ${clock}`;
-  const since = status.lastContact === undefined ? "no server yet" : `no server for ${formatDuration(Math.max(0, -secondsTo(status.lastContact, now)))}`;
-  const why = status.lastError === "" ? `nobody answers at ${foreign(status.serverAddress)}` : foreign(status.lastError);
+  const since =
+    status.lastContact === undefined
+      ? "no server yet"
+      : `no server for ${formatDuration(Math.max(0, -secondsTo(status.lastContact, now)))}`;
+  const why =
+    status.lastError === "" ? `nobody answers at ${foreign(status.serverAddress)}` : foreign(status.lastError);
   return `${since}: ${why}`;
 }
 
@@ -77,11 +88,14 @@ function stateOf(identity: HeldIdentity, now: Date): string {
   const { report } = identity;
   if (report === undefined) return "unknown";
   const word = spaced(identityState(report.state));
-  if (report.lastError !== "") return `${word}: ${foreign(report.lastError)} (${counted(identity.failures, "try", "tries")})`;
+  if (report.lastError !== "")
+    return `${word}: ${foreign(report.lastError)} (${counted(identity.failures, "try", "tries")})`;
   if (identity.withdrawn) return `${word}, its entry is gone: not renewed`;
   if (report.renewAt === undefined) return word;
   const due = secondsTo(report.renewAt, now);
-  return due > 0 ? `${word}, renews ${when(report.renewAt, now)}` : `${word}, renewal due since ${moment(report.renewAt, now)}`;
+  return due > 0
+    ? `${word}, renews ${when(report.renewAt, now)}`
+    : `${word}, renewal due since ${moment(report.renewAt, now)}`;
 }
 
 export async function renewIdentities(cli: Cli, flags: { readonly all?: boolean }, id?: string): Promise<ExitCode> {
@@ -90,17 +104,9 @@ export async function renewIdentities(cli: Cli, flags: { readonly all?: boolean 
   }
   return withAgent<ExitCode>(cli, "cannot renew", async (agent) => {
     const { print } = cli;
-    const { results } = await namingNearest(
-      agent.call("renewIdentities", { ids: id === undefined ? [] : [id], all: flags.all === true }, { deadlineMs: renewDeadlineMs }),
-      {
-        name: id ?? "",
-        names: async () => {
-          const status = await agent.call("getAgentStatus", {});
-          return status.identities.flatMap(({ report }) => (report === undefined ? [] : [pathUnder(status.trustDomain, report.spiffeId)]));
-        },
-        cure: (near) => `signet agent renew ${near}`,
-      },
-    );
+    if (id !== undefined) await checkHeld(agent, id);
+    const request = { ids: id === undefined ? [] : [id], all: flags.all === true };
+    const { results } = await agent.call("renewIdentities", request, { deadlineMs: renewDeadlineMs });
     const failed = results.filter(({ renewed }) => !renewed);
     if (print.format !== "table") {
       await print.value(results.map(renewedObject));
@@ -114,16 +120,36 @@ export async function renewIdentities(cli: Cli, flags: { readonly all?: boolean 
         [
           { head: "ID", cell: ({ spiffeId }) => spiffeId },
           { head: "ENDS", cell: ({ notAfter }) => endsShort(notAfter, now) },
-          { head: "RESULT", cell: ({ renewed, error }) => (renewed ? "renewed" : `failed: ${foreign(error)}`), tone: ({ renewed }) => (renewed ? "good" : "bad") },
+          {
+            head: "RESULT",
+            cell: ({ renewed, error }) => (renewed ? "renewed" : `failed: ${foreign(error)}`),
+            tone: ({ renewed }) => (renewed ? "good" : "bad"),
+          },
         ],
         results,
       );
     }
     if (failed.length > 0) {
-      throw new CliError(1, `not renewed: ${counted(failed.length, "identity", "identities")} of ${results.length}; what is valid stays in use`, {
-        cure: "signet agent status",
-      });
+      throw new CliError(
+        1,
+        `not renewed: ${counted(failed.length, "identity", "identities")} of ${results.length}; what is valid stays in use`,
+        {
+          cure: "signet agent status",
+        },
+      );
     }
     return 0;
+  });
+}
+
+// Says at once that there is no such identity here, and which one may have been meant.
+async function checkHeld(agent: NodePeer, id: string): Promise<void> {
+  const { trustDomain, identities } = await agent.call("getAgentStatus", {});
+  const held = identities.flatMap(({ report }) => (report === undefined ? [] : [report.spiffeId]));
+  const paths = held.map((spiffeId) => pathUnder(trustDomain, spiffeId));
+  if (held.includes(id) || paths.includes(id)) return;
+  const near = nearest(id, [...paths, ...held]);
+  throw new CliError(1, `this node holds no identity ${id}${near === undefined ? "" : `: the nearest is ${near}`}`, {
+    cure: near === undefined ? "signet agent status" : `signet agent renew ${near}`,
   });
 }

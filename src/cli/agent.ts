@@ -5,7 +5,7 @@ import type { Declare } from "./command.ts";
 import { duration } from "./command.ts";
 import type { Cli } from "./context.ts";
 import { asCliError, type ExitCode } from "./failure.ts";
-import { healthcheck, type HealthFlags } from "./healthcheck.ts";
+import { type HealthFlags, healthcheck } from "./healthcheck.ts";
 import { givenJoinString } from "./join-input.ts";
 import { agentSettings, settingFlags } from "./process-settings.ts";
 import { processOptions } from "./server.ts";
@@ -18,7 +18,11 @@ export function addAgent(program: Command, declare: Declare): void {
         description: [
           "The first start needs a join string; an agent that has joined ignores one. --join puts it where every user of this host can read it for as long as the agent runs (ps, /proc/PID/cmdline); --join-file and SIGNET_JOIN_FILE do not.",
         ],
-        examples: ["signet agent --join-file -", "signet agent --join-file /run/join --data-dir /var/lib/signet-agent", "signet agent status"],
+        examples: [
+          "signet agent --join-file -",
+          "signet agent --join-file /run/join --data-dir /var/lib/signet-agent",
+          "signet agent status",
+        ],
         reach: "process",
       })
       .option("--join-file <FILE>", "file with the join string; - for the standard input")
@@ -55,7 +59,9 @@ export function addAgent(program: Command, declare: Declare): void {
 
 async function runAgent(cli: Cli, flags: Readonly<Record<string, unknown>>): Promise<ExitCode> {
   const printConfig = flags["printConfig"] === true;
-  const joinString = printConfig ? undefined : await givenJoinString(cli, { join: flags["join"], joinFile: flags["joinFile"] });
+  const joinString = printConfig
+    ? undefined
+    : await givenJoinString(cli, { join: flags["join"], joinFile: flags["joinFile"] });
   const options = await processOptions(cli, "agent", { settings: agentSettings, flags });
   try {
     return (await cli.starters.agent({ ...options, ...(joinString === undefined ? {} : { joinString }) })) as ExitCode;

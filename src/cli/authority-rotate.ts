@@ -29,7 +29,8 @@ export async function rotateAuthority(cli: Cli, flags: RotateFlags): Promise<Exi
   if (flags.rootPassphraseFile !== undefined && flags.rootKey === undefined) {
     throw wrongUse("--root-passphrase-file goes with --root-key", "signet authority rotate --help");
   }
-  const rootKeyPem = flags.rootKey === undefined ? undefined : await readRootKeyPem(flags.rootKey, flags.rootPassphraseFile);
+  const rootKeyPem =
+    flags.rootKey === undefined ? undefined : await readRootKeyPem(flags.rootKey, flags.rootPassphraseFile);
   const watch = flags.wait !== undefined;
   return withAdmin<ExitCode>(cli, "cannot rotate the intermediate", async (admin) => {
     const view = createView(cli, { watch, trustDomain: await trustDomainOf(admin) });
@@ -44,7 +45,11 @@ export async function rotateAuthority(cli: Cli, flags: RotateFlags): Promise<Exi
         reason: flags.reason ?? "",
         keyType: flags.keyType ?? "",
       };
-      for await (const answer of admin.stream("rotateAuthority", request, AbortSignal.any([interrupted, over.signal]))) {
+      for await (const answer of admin.stream(
+        "rotateAuthority",
+        request,
+        AbortSignal.any([interrupted, over.signal]),
+      )) {
         latest = answer;
         view.show(answer);
       }
@@ -58,11 +63,12 @@ export async function rotateAuthority(cli: Cli, flags: RotateFlags): Promise<Exi
     }
     if (over.signal.aborted && typeof flags.wait === "number") {
       await view.end(latest);
-      cli.print.note(`signet: not over after ${formatDuration(flags.wait)}: the rotation to ${name} goes on`);
+      cli.print.note(`signet: not over after ${formatDuration(flags.wait)}: ${movedText(latest)}the rotation to ${name} goes on`);
       cli.print.note("try: signet status");
       return 5;
     }
-    if (latest === undefined) throw new CliError(1, "cannot rotate the intermediate: the server said nothing", { cure: "signet status" });
+    if (latest === undefined)
+      throw new CliError(1, "cannot rotate the intermediate: the server said nothing", { cure: "signet status" });
     await view.end(latest);
     return 0;
   });
@@ -80,7 +86,10 @@ function createView(cli: Cli, options: { readonly watch: boolean; readonly trust
   const { watch } = options;
   const { print } = cli;
   const words = print.format === "table" && !print.quiet;
-  const progress = startProgress(cli, { afterMs: 0, leaves: "             Ctrl-C stops the watching, not the rotation" });
+  const progress = startProgress(cli, {
+    afterMs: watch ? 0 : 1000,
+    leaves: "             Ctrl-C stops the watching, not the rotation",
+  });
   const said = new Set<string>();
   const once = (step: string, text: string): void => {
     if (said.has(step) || !words) return;
@@ -104,7 +113,8 @@ function createView(cli: Cli, options: { readonly watch: boolean; readonly trust
       }
       if (step === "activated" || step === "moving" || step === "done") {
         once("activated", `  activated  ${plain(authority.name)} signs every new leaf`);
-        if (answer.waitingFor.length > 0) once("missing", `  without    the empty CRL at ${agents(answer)}: gave up waiting`);
+        if (answer.waitingFor.length > 0)
+          once("missing", `  without    the empty CRL at ${agents(answer)}: gave up waiting`);
       }
       if (step === "moving" && watch && words) progress.update(movingText(answer, now));
       if (step === "done") {
@@ -128,7 +138,9 @@ function createView(cli: Cli, options: { readonly watch: boolean; readonly trust
       } else if (!watch && latest.previous !== undefined) {
         const { previous } = latest;
         if (latest.lastLeafEnds !== undefined) {
-          print.line(`  old        ${plain(previous.name)} stays until ${moment(latest.lastLeafEnds, cli.clock.now())}, when its last leaf ends`);
+          print.line(
+            `  old        ${plain(previous.name)} stays until ${moment(latest.lastLeafEnds, cli.clock.now())}, when its last leaf ends`,
+          );
         }
         print.hint("next: signet status --watch");
       }
@@ -154,6 +166,11 @@ function movingText(answer: RotateAuthorityResponse, now: Date): string {
   const { leavesMoved, leavesTotal, lastLeafEnds } = answer;
   const rest = lastLeafEnds === undefined ? "" : `, ${left(lastLeafEnds, now)}`;
   return `  moving     ${bar(Number(leavesMoved), Number(leavesTotal))} ${grouped(leavesMoved)} of ${counted(leavesTotal, "leaf", "leaves")}${rest}`;
+}
+
+function movedText(latest: RotateAuthorityResponse | undefined): string {
+  if (latest === undefined || latest.leavesTotal === 0n) return "";
+  return `${grouped(latest.leavesMoved)} of ${counted(latest.leavesTotal, "leaf", "leaves")} moved; `;
 }
 
 function agents(answer: RotateAuthorityResponse): string {

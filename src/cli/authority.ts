@@ -1,7 +1,9 @@
 // signet authority: the roots and intermediates.
-import type { Command } from "commander";
+
 import { createHash } from "node:crypto";
+import type { Command } from "commander";
 import type { Authority } from "../../proto/gen/signet/v1/admin.ts";
+import { encodePem } from "../x509/pem.ts";
 import { rotateAuthority } from "./authority-rotate.ts";
 import { type Declare, duration } from "./command.ts";
 import { withAdmin } from "./connect.ts";
@@ -11,7 +13,6 @@ import { type Column, counted, facts, grouped, plain } from "./layout.ts";
 import { ends, endsShort, moment, when } from "./moments.ts";
 import { namingNearest } from "./nearest-object.ts";
 import { authorityObject } from "./objects.ts";
-import { encodePem } from "../x509/pem.ts";
 import { authorityState, keyType, toneOf } from "./words.ts";
 
 export function addAuthority(program: Command, declare: Declare): void {
@@ -46,7 +47,11 @@ export function addAuthority(program: Command, declare: Declare): void {
     .option("--root-key <FILE>", "key of the root, PKCS#8 PEM, encrypted or not")
     .option("--root-passphrase-file <FILE>", "file with the passphrase of that key")
     .option("--key-type <TYPE>", "ec-p256, ec-p384, rsa-2048, rsa-3072 or ed25519 (default: as now)")
-    .option("--wait [DURATION]", "until the last leaf of the old one has ended; exit 5 after DURATION", (text: string) => duration("--wait")(text))
+    .option(
+      "--wait [DURATION]",
+      "until the last leaf of the old one has ended; exit 5 after DURATION",
+      (text: string) => duration("--wait")(text),
+    )
     .option("--reason <TEXT>", "why, for the audit log")
     .action(declare.run(rotateAuthority));
 }
@@ -101,11 +106,18 @@ function printAuthority(cli: Cli, authority: Authority): void {
   const state = authorityState(authority.state);
   const fingerprint = createHash("sha256").update(authority.certificateDer).digest("hex");
   const since = authority.activatedAt ?? authority.preparedAt;
-  print.line(`${plain(authority.name)}  ${print.paint(state, toneOf(state))}${since === undefined ? "" : `, since ${moment(since, now)}`}`);
+  print.line(
+    `${plain(authority.name)}  ${print.paint(state, toneOf(state))}${since === undefined ? "" : `, since ${moment(since, now)}`}`,
+  );
   const isRoot = authority.kind === "root";
   const lines = facts(
     [
-      ["is", isRoot ? `a root, ${keyType(authority.keyType)}` : `an intermediate under ${authority.parent}, ${keyType(authority.keyType)}`],
+      [
+        "is",
+        isRoot
+          ? `a root, ${keyType(authority.keyType)}`
+          : `an intermediate under ${authority.parent}, ${keyType(authority.keyType)}`,
+      ],
       ["ends", ends(authority.notAfter, now)],
       ["serves", authority.serves.join(", ")],
       [

@@ -1,7 +1,8 @@
 // signet bundle: the trust bundle, in the forms that others read.
-import type { Command } from "commander";
+
 import { createHash, X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
+import type { Command } from "commander";
 import type { Bundle } from "../../proto/gen/signet/v1/bundle.ts";
 import { formatDuration } from "../platform/durations.ts";
 import { encodePem } from "../x509/pem.ts";
@@ -44,14 +45,18 @@ async function showBundle(cli: Cli, flags: ShowFlags): Promise<ExitCode> {
   const { print } = cli;
   const form = cli.shared.output ?? "table";
   if (form === "pkcs12" && (flags.out === undefined || flags.passwordFile === undefined)) {
-    throw wrongUse("-o pkcs12 needs --out and --password-file", "signet bundle show -o pkcs12 --password-file FILE --out trust.p12");
+    throw wrongUse(
+      "-o pkcs12 needs --out and --password-file",
+      "signet bundle show -o pkcs12 --password-file FILE --out trust.p12",
+    );
   }
   if (form !== "pkcs12" && flags.passwordFile !== undefined) throw wrongUse("--password-file goes with -o pkcs12");
   if (flags.out !== undefined && form !== "pem" && form !== "spiffe" && form !== "pkcs12") {
     throw wrongUse("--out goes with -o pem, spiffe or pkcs12", "signet bundle show -o pem --out ca.crt");
   }
   const password = flags.passwordFile === undefined ? "" : await readPassphrase(flags.passwordFile);
-  if (form === "pkcs12" && password.length < 6) throw wrongUse("the password of a trust store has at least 6 characters: keytool reads no shorter one");
+  if (form === "pkcs12" && password.length < 6)
+    throw wrongUse("the password of a trust store has at least 6 characters: keytool reads no shorter one");
   return withAdmin<ExitCode>(cli, "cannot show the trust bundle", async (admin) => {
     const { bundle } = await admin.call("getTrustBundle", {});
     if (bundle === undefined) throw new CliError(1, "the server answered without the bundle");
@@ -92,7 +97,10 @@ async function spiffeText(bundle: Bundle): Promise<string> {
 }
 
 function certificatesOf(bundle: Bundle): readonly { readonly alias: string; readonly der: Uint8Array }[] {
-  return bundle.rootsDer.map((der, index) => ({ alias: `${bundle.trustDomain}-${index + 1}`, der: Uint8Array.from(der) }));
+  return bundle.rootsDer.map((der, index) => ({
+    alias: `${bundle.trustDomain}-${index + 1}`,
+    der: Uint8Array.from(der),
+  }));
 }
 
 async function writeOut(cli: Cli, file: string, octets: Uint8Array): Promise<void> {

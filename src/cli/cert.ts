@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { CertificateRecord } from "../../proto/gen/signet/v1/admin.ts";
 import { formatDuration } from "../platform/durations.ts";
+import { encodePem } from "../x509/pem.ts";
 import { type Declare, wholeNumber } from "./command.ts";
 import { withAdmin } from "./connect.ts";
 import type { Cli } from "./context.ts";
@@ -10,7 +11,6 @@ import { facts, plain } from "./layout.ts";
 import { day, ends, endsShort, moment, timeOfDay } from "./moments.ts";
 import { certificateObject } from "./objects.ts";
 import { allPages } from "./pages.ts";
-import { encodePem } from "../x509/pem.ts";
 import { pathUnder, trustDomainIn } from "./words.ts";
 
 export function addCert(program: Command, declare: Declare): void {
@@ -18,7 +18,11 @@ export function addCert(program: Command, declare: Declare): void {
   declare
     .verb(cert, "list", {
       summary: "list certificates: whose, by which authority, until when",
-      examples: ["signet cert list --live", "signet cert list --id /svc/a -o json", "signet cert list --authority int-1 --limit 20"],
+      examples: [
+        "signet cert list --live",
+        "signet cert list --id /svc/a -o json",
+        "signet cert list --authority int-1 --limit 20",
+      ],
       reach: "admin",
     })
     .option("--id <ID>", "only those of this SPIFFE ID or path")
@@ -29,7 +33,10 @@ export function addCert(program: Command, declare: Declare): void {
   declare
     .verb(cert, "show <SERIAL>", {
       summary: "show a certificate: who asked, by which entry, why it ends when it does",
-      examples: ["signet cert show 4f0c1e2d3b4a59687786a5b4c3d2e1f0", "signet cert show 4f0c... -o pem | openssl x509 -text"],
+      examples: [
+        "signet cert show 4f0c1e2d3b4a59687786a5b4c3d2e1f0",
+        "signet cert show 4f0c... -o pem | openssl x509 -text",
+      ],
       reach: "admin",
       outputs: ["table", "json", "yaml", "pem"],
     })
@@ -106,17 +113,26 @@ function certificateLines(certificate: CertificateRecord, now: Date, width: numb
   const trustDomain = trustDomainIn(certificate.spiffeId);
   const names = [...certificate.dnsNames, ...certificate.ipAddresses];
   const granted = formatDuration(certificate.ttlSeconds);
-  const limited = certificate.limitedBy === "" ? `a life of ${granted}` : `${granted} wanted, cut short by its ${certificate.limitedBy}`;
+  const limited =
+    certificate.limitedBy === ""
+      ? `a life of ${granted}`
+      : `${granted} wanted, cut short by its ${certificate.limitedBy}`;
   return [
     `${plain(certificate.serialHex)}  ${plain(certificate.spiffeId)}`,
     ...facts(
       [
         ["by", `${certificate.authority}, key ${certificate.authorityKeyId}`],
         ["as", `${certificate.profile}, asked for over ${certificate.protocol}`],
-        ["issued", certificate.issuedAt === undefined ? "" : `${day(certificate.issuedAt)} ${timeOfDay(certificate.issuedAt)}`],
+        [
+          "issued",
+          certificate.issuedAt === undefined ? "" : `${day(certificate.issuedAt)} ${timeOfDay(certificate.issuedAt)}`,
+        ],
         ["ends", `${ends(certificate.notAfter, now)}: ${limited}`],
         ["names", names.length === 0 ? "none but the SPIFFE ID" : names.join(", ")],
-        ["entry", certificate.entryId === "" ? "" : `${certificate.entryId}, at its revision ${certificate.entryRevision}`],
+        [
+          "entry",
+          certificate.entryId === "" ? "" : `${certificate.entryId}, at its revision ${certificate.entryRevision}`,
+        ],
         ["asked", certificate.caller === "" ? "" : `by ${pathUnder(trustDomain, certificate.caller)}`],
       ],
       { width },

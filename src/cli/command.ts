@@ -134,7 +134,8 @@ export function duration(flag: string): (text: string) => number {
 export function wholeNumber(flag: string, least = 0): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!/^\d{1,15}$/.test(text) || value < least) throw wrongUse(`${flag} ${text}: not a whole number from ${least} on`);
+    if (!/^\d{1,15}$/.test(text) || value < least)
+      throw wrongUse(`${flag} ${text}: not a whole number from ${least} on`);
     return value;
   };
 }

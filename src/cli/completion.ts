@@ -24,7 +24,8 @@ export function addCompletion(program: Command, declare: Declare): void {
     .action(
       declare.run(async (cli, _flags: unknown, name: string): Promise<ExitCode> => {
         const shell = shells.find((each) => each === name);
-        if (shell === undefined) throw wrongUse(`no completion for ${name}: there is one for ${shells.join(", ")}`, "signet completion bash");
+        if (shell === undefined)
+          throw wrongUse(`no completion for ${name}: there is one for ${shells.join(", ")}`, "signet completion bash");
         cli.print.raw(completionScript(shell, completionPoints(program)));
         return 0;
       }),
@@ -32,7 +33,7 @@ export function addCompletion(program: Command, declare: Declare): void {
 }
 
 /** Every point of the tree, from the program down. */
-export function completionPoints(program: Command): readonly CompletionPoint[] {
+function completionPoints(program: Command): readonly CompletionPoint[] {
   const points: CompletionPoint[] = [];
   const visit = (command: Command, path: readonly string[]): void => {
     points.push({
@@ -44,7 +45,11 @@ export function completionPoints(program: Command): readonly CompletionPoint[] {
       flags: [
         ...command.options
           .filter((option) => !option.hidden)
-          .map((option) => ({ flag: option.long ?? option.flags, text: option.description, takesValue: option.required })),
+          .map((option) => ({
+            flag: option.long ?? option.flags,
+            text: option.description,
+            takesValue: option.required,
+          })),
         { flag: "--help", text: "help", takesValue: false },
       ],
     });
@@ -74,7 +79,9 @@ function completionScript(shell: Shell, points: readonly CompletionPoint[]): str
 // flag are passed over.
 function walk(points: readonly CompletionPoint[], words: string, first: string): readonly string[] {
   const paths = points.filter(({ path }) => path !== "").map(({ path }) => `"${path}"`);
-  const valued = [...new Set(points.flatMap(({ flags }) => flags.filter(({ takesValue }) => takesValue).map(({ flag }) => flag)))];
+  const valued = [
+    ...new Set(points.flatMap(({ flags }) => flags.filter(({ takesValue }) => takesValue).map(({ flag }) => flag))),
+  ];
   return [
     `  local at="" word next skip=0`,
     `  for word in "\${${words}[@]:${first}}"; do`,
@@ -100,7 +107,10 @@ function bashScript(points: readonly CompletionPoint[]): string {
     ...walk(points, "before", "0"),
     '  local candidates=""',
     '  case "$at" in',
-    ...points.map(({ path, words, flags }) => `    "${path}") candidates="${[...words.map(({ word }) => word), ...flags.map(({ flag }) => flag)].join(" ")}" ;;`),
+    ...points.map(
+      ({ path, words, flags }) =>
+        `    "${path}") candidates="${[...words.map(({ word }) => word), ...flags.map(({ flag }) => flag)].join(" ")}" ;;`,
+    ),
     "  esac",
     "  if [[ $skip == 1 ]]; then COMPREPLY=(); return; fi",
     '  COMPREPLY=($(compgen -W "$candidates" -- "$cur"))',
@@ -147,7 +157,7 @@ function fishScript(points: readonly CompletionPoint[]): string {
     '    set -l next (string trim "$at $word")',
     `    if contains -- $next ${paths.join(" ")}; set at $next; end`,
     "  end",
-    "  test \"$at\" = \"$argv[1]\"",
+    '  test "$at" = "$argv[1]"',
     "end",
     "complete -c signet -f",
     ...points.flatMap(({ path, words, flags }) => {

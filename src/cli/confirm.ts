@@ -20,7 +20,10 @@ export async function confirmed(
 ): Promise<boolean> {
   const { print, input } = cli;
   if (flags.dryRun === true) {
-    for (const line of risk.touches) print.format === "table" ? print.line(line) : print.note(line);
+    for (const line of risk.touches) {
+      if (print.format === "table") print.line(line);
+      else print.note(line);
+    }
     print.note("dry run: nothing done");
     return false;
   }

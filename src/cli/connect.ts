@@ -1,8 +1,9 @@
 // The way to a server or agent: which socket, and what to say when nobody is there.
-import type { ClientReadableStream, MethodDefinition, requestCallback } from "@grpc/grpc-js";
+
 import { readFile, stat } from "node:fs/promises";
 import { createConnection } from "node:net";
-import { join } from "node:path";
+import { join, relative, resolve } from "node:path";
+import type { ClientReadableStream, MethodDefinition, requestCallback } from "@grpc/grpc-js";
 import type { AdminServiceService } from "../../proto/gen/signet/v1/admin.ts";
 import type { NodeServiceService } from "../../proto/gen/signet/v1/node.ts";
 import type { Cli } from "./context.ts";
@@ -44,7 +45,12 @@ export async function withAdmin<Result>(
   work: (admin: AdminPeer) => Promise<Result>,
 ): Promise<Result> {
   const socket = await adminSocket(cli);
-  return withPeer(cli, { socket, what }, async () => (await import("../../proto/gen/signet/v1/admin.ts")).AdminServiceService, work);
+  return withPeer(
+    cli,
+    { socket, what },
+    async () => (await import("../../proto/gen/signet/v1/admin.ts")).AdminServiceService,
+    work,
+  );
 }
 
 /** Runs `work` with the agent of this host. */
@@ -55,7 +61,12 @@ export async function withAgent<Result>(
 ): Promise<Result> {
   const place = await findPlace(cli, "agent", cli.shared);
   const socket = await socketIn(place, "agent", "socket", "agent.sock");
-  return withPeer(cli, { socket, what }, async () => (await import("../../proto/gen/signet/v1/node.ts")).NodeServiceService, work);
+  return withPeer(
+    cli,
+    { socket, what },
+    async () => (await import("../../proto/gen/signet/v1/node.ts")).NodeServiceService,
+    work,
+  );
 }
 
 /** What a process wrote to DATA/endpoints.json, or undefined when it never served. */
@@ -158,7 +169,10 @@ async function withPeer<Service extends Methods, Result>(
 
 function namingPeer(error: CliError, kind: PlaceKind): CliError {
   if (kind === "server" || !error.message.startsWith("cannot reach the server")) return error;
-  return new CliError(error.exit, error.message.replace("the server", "the agent"), { cure: error.cure, cause: error.cause });
+  return new CliError(error.exit, error.message.replace("the server", "the agent"), {
+    cure: error.cure,
+    cause: error.cause,
+  });
 }
 
 async function adminSocket(cli: Cli): Promise<Socket> {
@@ -175,21 +189,35 @@ async function adminSocket(cli: Cli): Promise<Socket> {
     );
   }
   const shown = cli.shared.admin === undefined ? "SIGNET_ADMIN" : "--admin";
-  return checked({ path: join(path), kind: "server" }, `(${shown})`, "signet env");
+  return checked({ path: resolve(cli.cwd, path), kind: "server" }, `(${shown})`, "signet env");
+}
+
+// From where we stand the way may be short enough.
+function fitting(path: string): string {
+  const fromHere = relative(process.cwd(), path);
+  return Buffer.byteLength(path) > longestSocketPath && Buffer.byteLength(fromHere) <= longestSocketPath
+    ? fromHere
+    : path;
 }
 
 async function socketIn(place: DataPlace, kind: PlaceKind, endpoint: string, file: string): Promise<Socket> {
   const announced = (await readEndpoints(place))?.[endpoint];
-  const path = typeof announced === "string" && announced.includes("/") ? announced.replace(/^unix:/, "") : join(place.path, file);
+  const path =
+    typeof announced === "string" && announced.includes("/") ? announced.replace(/^unix:/, "") : join(place.path, file);
   const where = place.from === "default" ? "(the default data directory)" : `(${place.from})`;
   return checked({ path, kind }, where, await startingCure(place, kind));
 }
 
-async function checked(socket: Socket, where: string, cure: string): Promise<Socket> {
+async function checked(named: Socket, where: string, cure: string): Promise<Socket> {
+  const socket = { ...named, path: fitting(named.path) };
   const fail = (why: string, cause: unknown, remedy = cure): CliError =>
     new CliError(4, `cannot reach the ${socket.kind}: ${why} ${where}`, { cure: remedy, cause });
   if (Buffer.byteLength(socket.path) > longestSocketPath) {
-    throw fail(`the path of its socket has ${Buffer.byteLength(socket.path)} octets, ${longestSocketPath} is the most: ${socket.path}`, undefined, "");
+    throw fail(
+      `the path of its socket has ${Buffer.byteLength(socket.path)} octets, ${longestSocketPath} is the most: ${socket.path}`,
+      undefined,
+      "",
+    );
   }
   try {
     if (!(await stat(socket.path)).isSocket()) throw fail(`${socket.path} is no socket`, undefined);
@@ -227,6 +255,8 @@ async function startingCure(place: DataPlace, kind: PlaceKind): Promise<string> 
     await stat(join(place.path, "signet.json"));
     return `signet server${flag}`;
   } catch {
-    return place.from === "default" ? "signet init --trust-domain prod.example, or --data-dir DIR" : `signet init${flag} --trust-domain prod.example`;
+    return place.from === "default"
+      ? "signet init --trust-domain prod.example, or --data-dir DIR"
+      : `signet init${flag} --trust-domain prod.example`;
   }
 }

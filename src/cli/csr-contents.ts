@@ -72,7 +72,13 @@ function keyText(algorithm: { readonly name: string }): string {
   return algorithm.name.startsWith("RSA") ? `RSA${bits}` : algorithm.name;
 }
 
-const nameKinds: Readonly<Record<string, string>> = { dns: "DNS", url: "URI", ip: "IP", email: "email", dn: "directory" };
+const nameKinds: Readonly<Record<string, string>> = {
+  dns: "DNS",
+  url: "URI",
+  ip: "IP",
+  email: "email",
+  dn: "directory",
+};
 
 // RFC 5280 4.2.1.3, in the order of its bits.
 const usageNames = [

@@ -7,7 +7,10 @@ import { ends, endsShort } from "./moments.ts";
 import { identityState, pathUnder, spaced, toneOf, trustDomainIn } from "./words.ts";
 
 /** The entry with its meaning, as `create`, `show` and `update` print it. */
-export function entryLines(state: EntryState, options: { readonly now: Date; readonly width: number }): readonly string[] {
+export function entryLines(
+  state: EntryState,
+  options: { readonly now: Date; readonly width: number },
+): readonly string[] {
   const { entry } = state;
   if (entry === undefined) return [];
   const trustDomain = trustDomainIn(entry.spiffeId);

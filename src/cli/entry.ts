@@ -8,8 +8,8 @@ import type { Cli } from "./context.ts";
 import { entryColumns, entryLines } from "./entry-screen.ts";
 import { CliError, type ExitCode, wrongUse } from "./failure.ts";
 import { counted } from "./layout.ts";
-import { entryObject } from "./objects.ts";
 import { namingNearest } from "./nearest-object.ts";
+import { entryObject } from "./objects.ts";
 import { allPages } from "./pages.ts";
 import { waitForEntry } from "./wait-for-entry.ts";
 import { agentName, pathUnder, trustDomainIn } from "./words.ts";
@@ -19,7 +19,9 @@ export function addEntry(program: Command, declare: Declare): void {
   declare
     .verb(entry, "create", {
       summary: "let an agent have an identity for a workload",
-      description: ["/svc/a means spiffe://TRUST-DOMAIN/svc/a. The agent gets the identity at once and renews it for as long as the entry is there."],
+      description: [
+        "/svc/a means spiffe://TRUST-DOMAIN/svc/a. The agent gets the identity at once and renews it for as long as the entry is there.",
+      ],
       examples: [
         "signet entry create --id /svc/a --agent one --dns a.prod.example",
         "signet entry create --id /svc/db --agent db-3 --ttl 30m --wait 10s",
@@ -55,7 +57,9 @@ export function addEntry(program: Command, declare: Declare): void {
   declare
     .verb(entry, "update <ENTRY>", {
       summary: "change an entry",
-      description: ["--dns, --ip and --selector replace the whole list; --add-dns and --remove-dns change it. The agent renews at once."],
+      description: [
+        "--dns, --ip and --selector replace the whole list; --add-dns and --remove-dns change it. The agent renews at once.",
+      ],
       examples: ["signet entry update e-1 --add-dns admin.prod.example", "signet entry update /svc/a --ttl 30m"],
       reach: "admin",
     })
@@ -113,7 +117,11 @@ async function createEntry(
 
 async function updateEntry(
   cli: Cli,
-  flags: EntryFlags & { readonly addDns?: readonly string[]; readonly removeDns?: readonly string[]; readonly revision?: number },
+  flags: EntryFlags & {
+    readonly addDns?: readonly string[];
+    readonly removeDns?: readonly string[];
+    readonly revision?: number;
+  },
   name: string,
 ): Promise<ExitCode> {
   const list = (values: readonly string[] | undefined): { values: string[] } | undefined =>
@@ -154,7 +162,8 @@ async function finish(
   const early = made.wait === undefined || print.format === "table";
   if (early) await printEntry(cli, state);
   if (made.wait === undefined) {
-    if (made.isNew && !state.agentJoined) print.hint(`next: signet token create --agent ${agentName(state.entry.agentId)}`);
+    if (made.isNew && !state.agentJoined)
+      print.hint(`next: signet token create --agent ${agentName(state.entry.agentId)}`);
     return 0;
   }
   const waited = await waitForEntry(cli, admin, { state, seconds: made.wait });
@@ -204,7 +213,11 @@ async function showEntry(cli: Cli, _flags: unknown, name: string): Promise<ExitC
   });
 }
 
-async function deleteEntry(cli: Cli, flags: RiskFlags & { readonly revision?: number }, name: string): Promise<ExitCode> {
+async function deleteEntry(
+  cli: Cli,
+  flags: RiskFlags & { readonly revision?: number },
+  name: string,
+): Promise<ExitCode> {
   return withAdmin<ExitCode>(cli, "cannot delete the entry", async (admin) => {
     const { print } = cli;
     const state = await getEntry(admin, name);
@@ -219,7 +232,8 @@ async function deleteEntry(cli: Cli, flags: RiskFlags & { readonly revision?: nu
       pageToken: "",
     });
     const last = certificates.reduce<Date | undefined>(
-      (latest, { notAfter }) => (notAfter !== undefined && (latest === undefined || notAfter > latest) ? notAfter : latest),
+      (latest, { notAfter }) =>
+        notAfter !== undefined && (latest === undefined || notAfter > latest) ? notAfter : latest,
       undefined,
     );
     const { endsShort } = await import("./moments.ts");
@@ -267,6 +281,8 @@ function everyEntry(admin: AdminPeer, agent: string): Promise<readonly EntryStat
 async function entryNames(admin: AdminPeer): Promise<readonly string[]> {
   const states = await everyEntry(admin, "");
   return states.flatMap(({ entry }) =>
-    entry === undefined ? [] : [entry.entryId, entry.spiffeId, pathUnder(trustDomainIn(entry.spiffeId), entry.spiffeId)],
+    entry === undefined
+      ? []
+      : [entry.entryId, entry.spiffeId, pathUnder(trustDomainIn(entry.spiffeId), entry.spiffeId)],
   );
 }

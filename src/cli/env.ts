@@ -17,7 +17,9 @@ export function addEnv(program: Command, declare: Declare): void {
   declare
     .verb(program, "env", {
       summary: "show each setting of the command line, and where it came from",
-      description: ["The settings of a server are shown by signet server --print-config, those of an agent by signet agent --print-config."],
+      description: [
+        "The settings of a server are shown by signet server --print-config, those of an agent by signet agent --print-config.",
+      ],
       examples: ["signet env", "SIGNET_DATA_DIR=/var/lib/signet signet env -o json"],
       reach: "admin",
     })
@@ -41,9 +43,9 @@ async function showEnv(cli: Cli): Promise<ExitCode> {
   }
   const known = knownVariables();
   for (const name of Object.keys(env).sort()) {
-    if (!name.startsWith("SIGNET_") || known.includes(name) || name.startsWith("SIGNET_LIMITS_")) continue;
+    if (!name.startsWith("SIGNET_") || known.includes(name) || /^SIGNET_(LIMITS|ROTATION)_/.test(name)) continue;
     const near = nearest(name, known);
-    print.note(`unknown variable ${name}${near === undefined ? "" : `: the nearest is ${near}`}; server and agent refuse it`);
+    print.note(`unknown variable ${name}${near === undefined ? "" : `: the nearest is ${near}`}`);
   }
   return 0;
 }
@@ -54,12 +56,17 @@ async function placesOf(cli: Cli, kind: PlaceKind): Promise<readonly Shown[]> {
   const isNamed = cli.shared.config !== undefined || (cli.env["SIGNET_CONFIG"] ?? "") !== "";
   const place = await findPlace(cli, kind, cli.shared);
   const rows: Shown[] = [
-    { setting: `${kind} config`, value: configFile ?? "none", from: configFile === undefined ? "default" : isNamed ? named : "it exists" },
+    {
+      setting: `${kind} config`,
+      value: configFile ?? "none",
+      from: configFile === undefined ? "default" : isNamed ? named : "it exists",
+    },
     { setting: `${kind} data_dir`, value: place.shown, from: place.from.replace(/^data_dir from /, "") },
   ];
   if (kind === "server") {
     const admin = cli.shared.admin ?? cli.env["SIGNET_ADMIN"];
-    const from = cli.shared.admin === undefined ? (admin === undefined ? "server data_dir" : "SIGNET_ADMIN") : "--admin";
+    const from =
+      cli.shared.admin === undefined ? (admin === undefined ? "server data_dir" : "SIGNET_ADMIN") : "--admin";
     rows.push({ setting: "admin", value: admin ?? `${place.shown.replace(/\/$/, "")}/admin.sock`, from });
   }
   return rows;

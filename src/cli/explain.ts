@@ -1,15 +1,18 @@
 // signet explain: what the issuing line would answer, and why.
-import type { Command } from "commander";
+
 import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
 import type { ExplainResponse } from "../../proto/gen/signet/v1/admin.ts";
 import { formatDuration } from "../platform/durations.ts";
 import type { Declare } from "./command.ts";
-import { withAdmin } from "./connect.ts";
+import { type AdminPeer, withAdmin } from "./connect.ts";
 import type { Cli } from "./context.ts";
 import type { CsrContents } from "./csr-contents.ts";
-import { type ExitCode, reasonOf, wrongUse } from "./failure.ts";
+import { CliError, type ExitCode, reasonOf, wrongUse } from "./failure.ts";
 import { facts, plain, wrap } from "./layout.ts";
 import { explainObject } from "./objects.ts";
+import { allPages } from "./pages.ts";
+import { agentName, pathUnder, trustDomainIn } from "./words.ts";
 
 const maxCsrBytes = 16 * 1024;
 
@@ -37,9 +40,10 @@ async function explain(
   const csr = flags.csr === undefined ? undefined : await readCsr(flags.csr);
   return withAdmin<ExitCode>(cli, "cannot explain", async (admin) => {
     const { print } = cli;
+    const agent = flags.agent ?? (await onlyAgentOf(admin, flags.id));
     const answer = await admin.call("explain", {
       id: flags.id,
-      agent: flags.agent ?? "",
+      agent,
       csrDer: Buffer.from(csr?.der ?? new Uint8Array()),
     });
     if (print.format !== "table") {
@@ -48,10 +52,34 @@ async function explain(
     } else if (print.quiet) {
       print.line(answer.allowed ? "allowed" : "refused");
     } else {
-      printAnswer(cli, answer, { id: flags.id, agent: flags.agent, csr });
+      printAnswer(cli, answer, { id: flags.id, agent, csr });
     }
     return answer.allowed ? 0 : 1;
   });
+}
+
+// The agent that asks is the one with the entry, unless several have one.
+async function onlyAgentOf(admin: AdminPeer, id: string): Promise<string> {
+  const states = await allPages(async (page) => {
+    const answer = await admin.call("listEntries", { agent: "", ...page });
+    return { items: answer.entries, next: answer.nextPageToken };
+  });
+  const agents = states.flatMap(({ entry }) =>
+    entry !== undefined && (entry.spiffeId === id || pathUnder(trustDomainIn(entry.spiffeId), entry.spiffeId) === id)
+      ? [entry.agentId]
+      : [],
+  );
+  const [first, second] = agents;
+  if (first === undefined) {
+    throw new CliError(1, `no entry gives ${id} to any agent`, { cure: `signet entry create --id ${id} --agent NAME` });
+  }
+  if (second !== undefined) {
+    throw wrongUse(
+      `several agents have ${id}: ${agents.map(agentName).join(", ")}`,
+      `signet explain --id ${id} --agent ${agentName(first)}`,
+    );
+  }
+  return first;
 }
 
 async function readCsr(file: string): Promise<CsrContents> {
@@ -72,13 +100,16 @@ async function readCsr(file: string): Promise<CsrContents> {
 function printAnswer(
   cli: Cli,
   answer: ExplainResponse,
-  asked: { readonly id: string; readonly agent: string | undefined; readonly csr: CsrContents | undefined },
+  asked: { readonly id: string; readonly agent: string; readonly csr: CsrContents | undefined },
 ): void {
   const { print } = cli;
   const verdict = answer.allowed ? print.paint("ALLOWED", "good") : print.paint("REFUSED", "bad");
   const by = !answer.allowed || answer.entryId === "" ? "" : ` by ${answer.entryId}`;
-  const asking = asked.agent === undefined ? "" : ` for ${asked.agent}`;
-  print.line(`${plain(answer.spiffeId === "" ? asked.id : answer.spiffeId)}${plain(asking)}  ${verdict}${plain(by)}`);
+  const trustDomain = trustDomainIn(answer.spiffeId);
+  const agent = asked.agent.includes("/") ? pathUnder(trustDomain, asked.agent) : `/agent/${asked.agent}`;
+  print.line(
+    `${plain(answer.spiffeId === "" ? asked.id : answer.spiffeId)} for ${plain(agent)}  ${verdict}${plain(by)}`,
+  );
   const nameWidth = Math.max(...answer.steps.map(({ rule }) => rule.length), 0);
   for (const step of answer.steps) {
     const word = step.passed ? print.paint("passed ", "good") : print.paint("REFUSED", "bad");

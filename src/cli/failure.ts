@@ -28,7 +28,8 @@ export function wrongUse(message: string, cure?: string, cause?: unknown): CliEr
 export function asCliError(error: unknown, what: string): CliError {
   if (error instanceof CliError) return error;
   if (!(error instanceof Error)) return new CliError(1, `${what}: ${String(error)}`, { cause: error });
-  if (isRpcFailure(error)) return ofRefusal(refusalOf(error), what, { unreached: !hasServerDetail(error), cause: error });
+  if (isRpcFailure(error))
+    return ofRefusal(refusalOf(error), what, { unreached: !hasServerDetail(error), cause: error });
   if (error.name === "CaError") return ofRefusal(refusalOfCaError(error), what, { unreached: false, cause: error });
   if (error.name === "ConfigError" || error.name === "SpiffeError") {
     const { message, cure } = withCure(error.message);

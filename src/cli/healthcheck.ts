@@ -1,6 +1,7 @@
 // signet healthcheck: is the server, or the agent, ready? Asks /readyz on the ops address of the data directory.
-import type { Command } from "commander";
+
 import { get } from "node:http";
+import type { Command } from "commander";
 import { formatDuration } from "../platform/durations.ts";
 import { type Declare, duration } from "./command.ts";
 import { readEndpoints } from "./connect.ts";
@@ -47,7 +48,9 @@ export async function healthcheck(cli: Cli, flags: HealthFlags, kind: PlaceKind)
       health = await ask(cli, kind);
       const gone = cli.clock.monotonicMs() - since;
       if (health.ready || gone >= waitMs || signal.aborted) break;
-      progress.update(`waiting for the ${kind}, ${formatDuration(Math.floor(gone / 1000))} of ${formatDuration(waitMs / 1000)}: ${health.why}`);
+      progress.update(
+        `waiting for the ${kind}, ${formatDuration(Math.floor(gone / 1000))} of ${formatDuration(waitMs / 1000)}: ${health.why}`,
+      );
       await cli.clock.sleep(Math.min(tryEveryMs, waitMs - gone), { signal });
     }
   } finally {
@@ -57,13 +60,18 @@ export async function healthcheck(cli: Cli, flags: HealthFlags, kind: PlaceKind)
   if (signal.aborted && !health.ready) throw new CliError(130, `interrupted: the ${kind} is not ready: ${health.why}`);
   if (print.format !== "table") await print.value({ ready: health.ready, detail: health.detail ?? health.why });
   else if (health.ready) print.line("ready");
-  else if (health.detail !== undefined && !print.quiet) for (const line of health.detail.trimEnd().split("\n")) print.line(plain(line));
+  else if (health.detail !== undefined && !print.quiet)
+    for (const line of health.detail.trimEnd().split("\n")) print.line(plain(line));
   if (health.ready) return 0;
   const exit = waitMs > 0 ? 5 : health.detail === undefined ? 4 : 1;
   const cure = kind === "server" ? "signet status" : "signet agent status";
   throw new CliError(
     exit,
-    waitMs > 0 ? `the ${kind} is not ready after ${formatDuration(waitMs / 1000)}: ${health.why}` : health.detail === undefined ? `cannot reach the ${kind}: ${health.why}` : `the ${kind} is not ready`,
+    waitMs > 0
+      ? `the ${kind} is not ready after ${formatDuration(waitMs / 1000)}: ${health.why}`
+      : health.detail === undefined
+        ? `cannot reach the ${kind}: ${health.why}`
+        : `the ${kind} is not ready`,
     { cure: health.detail === undefined ? (kind === "server" ? "signet server" : "signet agent") : cure },
   );
 }
@@ -73,7 +81,11 @@ async function ask(cli: Cli, kind: PlaceKind): Promise<Health> {
   const ops = (await readEndpoints(place))?.["ops"];
   const from = place.from === "default" ? "the default data directory" : place.from;
   if (typeof ops !== "string") {
-    return { ready: false, detail: undefined, why: `no endpoints.json with an ops address in ${place.shown} (${from})` };
+    return {
+      ready: false,
+      detail: undefined,
+      why: `no endpoints.json with an ops address in ${place.shown} (${from})`,
+    };
   }
   try {
     const answer = await fetchText(`http://${ops.replace(/^http:\/\//, "")}/readyz?verbose`);
@@ -85,7 +97,10 @@ async function ask(cli: Cli, kind: PlaceKind): Promise<Health> {
 
 function firstComplaint(body: string, status: number): string {
   const complaint = body.split("\n").find((line) => /^FAIL /.test(line));
-  return plain((complaint?.slice("FAIL ".length) ?? body.split("\n")[0] ?? "").trim().slice(0, 120)) || `/readyz says ${status}`;
+  return (
+    plain((complaint?.slice("FAIL ".length) ?? body.split("\n")[0] ?? "").trim().slice(0, 120)) ||
+    `/readyz says ${status}`
+  );
 }
 
 function fetchText(url: string): Promise<{ readonly status: number; readonly body: string }> {

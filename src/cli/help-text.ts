@@ -20,7 +20,10 @@ export function helpText(command: Command, declare: Declare, columns: number): s
     wrap(command.description(), width),
     ...(known?.description ?? []).map((paragraph) => wrap(paragraph, width)),
     [`usage: ${usageOf(command, known?.needs ?? [])}`],
-    titled("commands:", commands.flatMap((each) => item(callOf(each), each.summary(), nameWidth, width))),
+    titled(
+      "commands:",
+      commands.flatMap((each) => item(callOf(each), each.summary(), nameWidth, width)),
+    ),
     titled("flags:", listed(own)),
     titled("shared flags:", listed(shared)),
     titled(
@@ -46,10 +49,14 @@ function plainTerm(text: string): string {
 function usageOf(command: Command, needs: readonly string[]): string {
   const path = pathOf(command);
   const runs = command.registeredArguments.map(argumentTerm);
-  const needed = command.options.filter((option) => needs.includes(option.long ?? "")).map((option) => plainTerm(option.flags));
+  const needed = command.options
+    .filter((option) => needs.includes(option.long ?? ""))
+    .map((option) => plainTerm(option.flags));
   const rest = visible(command).length > needed.length ? ["[flags]"] : [];
   if (command.commands.length === 0) return [path, ...runs, ...needed, ...rest].join(" ");
-  return command.parent === null ? `${path} COMMAND` : `${path} VERB`;
+  if (command.parent === null) return `${path} COMMAND`;
+  // A noun that does something by itself, as `signet agent`.
+  return rest.length === 0 ? `${path} VERB` : `${path} [VERB] [flags]`;
 }
 
 function argumentTerm(argument: Argument): string {

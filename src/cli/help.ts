@@ -7,7 +7,7 @@ import type { ExitCode } from "./failure.ts";
 import { wrongUse } from "./failure.ts";
 import { helpText } from "./help-text.ts";
 
-export const topics: Readonly<Record<string, string>> = {
+const topics: Readonly<Record<string, string>> = {
   environment: `The environment
 
 A flag wins over a variable, a variable over the configuration file, that over
@@ -88,7 +88,10 @@ export function addHelp(program: Command, declare: Declare): void {
         for (const name of names) {
           const next = command.commands.find((each) => each.name() === name);
           if (next === undefined) {
-            const known = [...command.commands.map((each) => each.name()), ...(command === program ? Object.keys(topics) : [])];
+            const known = [
+              ...command.commands.map((each) => each.name()),
+              ...(command === program ? Object.keys(topics) : []),
+            ];
             const near = nearest(name, known);
             throw wrongUse(
               `no help on ${name}${near === undefined ? "" : `: the nearest is ${near}`}`,

@@ -1,8 +1,9 @@
 // signet init: makes the root and the first intermediate.
-import type { Command } from "commander";
-import { stat } from "node:fs/promises";
+
+import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { writeDuration, formatDuration, parseDuration } from "../platform/durations.ts";
+import type { Command } from "commander";
+import { formatDuration, parseDuration, writeDuration } from "../platform/durations.ts";
 import { type Declare, duration } from "./command.ts";
 import type { Cli, InitAuthority, InitResult, KeyTypeName } from "./context.ts";
 import { asCliError, CliError, type ExitCode, wrongUse } from "./failure.ts";
@@ -63,7 +64,8 @@ async function init(cli: Cli, flags: InitFlags): Promise<ExitCode> {
     return typeof value === "string" && value !== "" ? value : undefined;
   };
   const trustDomain = setting("trust_domain", flags.trustDomain);
-  if (trustDomain === undefined) throw wrongUse("signet init needs --trust-domain NAME", "signet init --trust-domain prod.example");
+  if (trustDomain === undefined)
+    throw wrongUse("signet init needs --trust-domain NAME", "signet init --trust-domain prod.example");
   const type = keyTypes.find((each) => each === (flags.keyType ?? "ec-p256"));
   if (type === undefined) throw wrongUse(`--key-type ${flags.keyType ?? ""}: it is one of ${keyTypes.join(", ")}`);
   if (flags.rootPassphraseFile !== undefined && flags.rootKeyOut === undefined) {
@@ -72,7 +74,8 @@ async function init(cli: Cli, flags: InitFlags): Promise<ExitCode> {
   const rootTtlSeconds = flags.rootTtl ?? defaults.rootTtl;
   const ttlSetting = setting("intermediate_ttl", undefined);
   const intermediateTtlSeconds =
-    flags.intermediateTtl ?? (ttlSetting === undefined ? defaults.intermediateTtl : durationOf("intermediate_ttl", ttlSetting));
+    flags.intermediateTtl ??
+    (ttlSetting === undefined ? defaults.intermediateTtl : durationOf("intermediate_ttl", ttlSetting));
   if (rootTtlSeconds < intermediateTtlSeconds) {
     throw wrongUse(
       `--root-ttl ${formatDuration(rootTtlSeconds)} is shorter than --intermediate-ttl ${formatDuration(intermediateTtlSeconds)}: nothing outlives its issuer`,
@@ -91,7 +94,9 @@ async function init(cli: Cli, flags: InitFlags): Promise<ExitCode> {
       rootTtlSeconds,
       intermediateTtlSeconds,
       ...(flags.rootKeyOut === undefined ? {} : { rootKeyOut: resolve(cli.cwd, flags.rootKeyOut) }),
-      ...(flags.rootPassphraseFile === undefined ? {} : { rootPassphraseFile: resolve(cli.cwd, flags.rootPassphraseFile) }),
+      ...(flags.rootPassphraseFile === undefined
+        ? {}
+        : { rootPassphraseFile: resolve(cli.cwd, flags.rootPassphraseFile) }),
       ...(keyPassphraseFile === undefined ? {} : { keyPassphraseFile: resolve(cli.cwd, keyPassphraseFile) }),
     });
   } catch (error) {
@@ -103,7 +108,12 @@ async function init(cli: Cli, flags: InitFlags): Promise<ExitCode> {
 
 async function printResult(
   cli: Cli,
-  made: { readonly result: InitResult; readonly place: DataPlace; readonly trustDomain: string; readonly flags: InitFlags },
+  made: {
+    readonly result: InitResult;
+    readonly place: DataPlace;
+    readonly trustDomain: string;
+    readonly flags: InitFlags;
+  },
 ): Promise<void> {
   const { print } = cli;
   const { result, place, trustDomain, flags } = made;
@@ -145,9 +155,16 @@ async function printResult(
   );
   for (const line of lines) print.line(line);
   print.line(
-    flags.rootKeyOut === undefined ? "  root key: on this server" : `  root key: in ${plain(flags.rootKeyOut)} only; keep it elsewhere, each rotation needs it`,
+    flags.rootKeyOut === undefined
+      ? "  root key: on this server"
+      : `  root key: in ${plain(flags.rootKeyOut)} only; keep it elsewhere, each rotation needs it`,
   );
-  const flag = place.from === "--data-dir" ? ` --data-dir ${plain(place.shown)}` : cli.shared.config === undefined ? "" : ` -c ${plain(cli.shared.config)}`;
+  const flag =
+    place.from === "--data-dir"
+      ? ` --data-dir ${plain(place.shown)}`
+      : cli.shared.config === undefined
+        ? ""
+        : ` -c ${plain(cli.shared.config)}`;
   print.hint(`next: signet server${flag}`);
 }
 
@@ -162,13 +179,19 @@ async function checkTrustDomain(text: string): Promise<void> {
 
 async function refuseToOverwrite(place: DataPlace): Promise<void> {
   try {
-    await stat(join(place.path, "signet.json"));
+    const stamp: unknown = JSON.parse(await readFile(join(place.path, "signet.json"), "utf8"));
+    // That of an agent is another mistake: init itself says which.
+    if (typeof stamp === "object" && stamp !== null && "kind" in stamp && stamp.kind !== "server") return;
   } catch {
     return;
   }
-  throw new CliError(1, `cannot make a trust domain in ${place.shown}: there is one already, and nothing is overwritten`, {
-    cure: `signet status${place.from === "default" ? "" : ` --data-dir ${place.shown}`}, or another --data-dir`,
-  });
+  throw new CliError(
+    1,
+    `cannot make a trust domain in ${place.shown}: there is one already, and nothing is overwritten`,
+    {
+      cure: `signet status${place.from === "default" ? "" : ` --data-dir ${place.shown}`}, or another --data-dir`,
+    },
+  );
 }
 
 // A profile whose ttl is over a quarter of its authority's life is refused by the server (ttl_over_authority). Better

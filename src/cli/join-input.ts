@@ -28,7 +28,10 @@ export async function givenJoinString(
   } catch (error) {
     throw new CliError(2, `cannot join: ${reasonOf(error)}`, { cure: fetchCure, cause: error });
   }
-  if (kind !== "agent") throw new CliError(2, `cannot join: this join string is for ${kind === "admin" ? "an admin" : `a ${kind}`}`, { cure: fetchCure });
+  if (kind !== "agent")
+    throw new CliError(2, `cannot join: this join string is for ${kind === "admin" ? "an admin" : `a ${kind}`}`, {
+      cure: fetchCure,
+    });
   return text.trim();
 }
 
@@ -53,14 +56,16 @@ async function fromFile(cli: Cli, joinFile: unknown): Promise<string | undefined
 async function fromInput(cli: Cli): Promise<string> {
   if (!cli.input.isTerminal) {
     const text = await cli.input.all(maxJoinBytes);
-    if (text.trim() === "") throw new CliError(2, "cannot join: the standard input holds no join string", { cure: fetchCure });
+    if (text.trim() === "")
+      throw new CliError(2, "cannot join: the standard input holds no join string", { cure: fetchCure });
     return text;
   }
   cli.print.progress("paste the join string, then Enter: ");
   const interrupted = cli.interrupts.signal();
   const line = await cli.input.line(interrupted);
   if (interrupted.aborted) throw new CliError(130, "interrupted: not joined");
-  if (line === undefined || line.trim() === "") throw new CliError(2, "cannot join: no join string was given", { cure: fetchCure });
+  if (line === undefined || line.trim() === "")
+    throw new CliError(2, "cannot join: no join string was given", { cure: fetchCure });
   return line;
 }
 

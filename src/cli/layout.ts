@@ -60,7 +60,10 @@ export function table<Row>(
     lines.push([...head, options.paint(parts[0] ?? "", tones[lastIndex])].join("  ").trimEnd());
     for (const part of parts.slice(1)) lines.push(" ".repeat(before) + options.paint(part, tones[lastIndex]));
   };
-  line(shown.map(({ column }) => column.head), []);
+  line(
+    shown.map(({ column }) => column.head),
+    [],
+  );
   rows.forEach((row, index) => {
     line(
       shown.map(({ cells }) => cells[index] ?? "-"),

@@ -48,8 +48,9 @@ export function when(date: Date | undefined, now: Date): string {
   return seconds < daySeconds ? `in ${formatDuration(seconds)}` : day(date);
 }
 
+/** Seconds until a moment, a begun one counted whole: what was made for 10 min just now has 10 min left, not 9. */
 export function secondsTo(date: Date, now: Date): number {
-  return (date.getTime() - now.getTime()) / 1000;
+  return Math.ceil((date.getTime() - now.getTime()) / 1000);
 }
 
 function two(value: number): string {

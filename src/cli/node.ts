@@ -63,7 +63,8 @@ async function listNodes(
     print.line(trustDomain);
     print.table<Node>(columns(trustDomain, now), nodes);
     const heldBack = nodes.filter((node) => node.heldBackBy !== "");
-    for (const node of heldBack) print.sentence(`${pathUnder(trustDomain, node.spiffeId)} is held back: ${foreign(node.heldBackBy)}`);
+    for (const node of heldBack)
+      print.sentence(`${pathUnder(trustDomain, node.spiffeId)} is held back: ${foreign(node.heldBackBy)}`);
     const [held] = heldBack;
     if (held !== undefined) print.hint(`try: signet node show ${agentName(held.spiffeId)}`);
     return 0;
@@ -90,7 +91,8 @@ function firstEnd(node: Node): Date | undefined {
 }
 
 function offset(seconds: number): string {
-  return `${seconds < 0 ? "-" : "+"}${Math.abs(seconds).toFixed(1)} s`;
+  const shown = Math.abs(seconds).toFixed(1);
+  return `${shown === "0.0" ? "" : seconds < 0 ? "-" : "+"}${shown} s`;
 }
 
 async function showNode(cli: Cli, _flags: unknown, name: string): Promise<ExitCode> {
@@ -123,12 +125,18 @@ function printNode(cli: Cli, node: Node): void {
   const state = nodeState(node.state);
   print.line(`${plain(node.spiffeId)}  ${print.paint(state, toneOf(state))}`);
   const pairs: readonly (readonly [string, string])[] = [
-    ["seen", `${ago(node.lastSeenAt, now)}${node.address === "" ? "" : ` from ${foreign(node.address)}`}, ${node.connected ? "connected" : "not connected"}`],
+    [
+      "seen",
+      `${ago(node.lastSeenAt, now)}${node.address === "" ? "" : ` from ${foreign(node.address)}`}, ${node.connected ? "connected" : "not connected"}`,
+    ],
     ["joined", `${ago(node.joinedAt, now)}${node.attestation === "" ? "" : ` by ${spaced(node.attestation)}`}`],
     ["itself", `until ${ends(node.notAfter, now)}, serial ${node.serialHex}`],
     ["on disk", `bundle ${node.bundleSequence}, deny list ${node.deniedSequence}, entries at ${node.entryRevision}`],
     ["held back", foreign(node.heldBackBy)],
-    ["clock", `${Math.abs(node.clockOffsetSeconds).toFixed(1)} s ${node.clockOffsetSeconds < 0 ? "behind" : "ahead of"} the server`],
+    [
+      "clock",
+      `${Math.abs(node.clockOffsetSeconds).toFixed(1)} s ${node.clockOffsetSeconds < 0 ? "behind" : "ahead of"} the server's`,
+    ],
     ["runs", node.version === "" ? "" : `signet ${foreign(node.version)}`],
   ];
   for (const line of facts(pairs, { width: print.width })) print.line(line);
@@ -150,7 +158,9 @@ function printNode(cli: Cli, node: Node): void {
     node.identities,
   );
   if (node.state === 3) {
-    print.hint(`${formatDuration(Math.max(0, (now.getTime() - (node.notAfter ?? now).getTime()) / 1000))} after its end it still comes back by its key, within agent_grace`);
+    print.hint(
+      `${formatDuration(Math.max(0, (now.getTime() - (node.notAfter ?? now).getTime()) / 1000))} after its end it still comes back by its key, within agent_grace`,
+    );
   }
 }
 

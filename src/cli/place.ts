@@ -1,9 +1,9 @@
 // Where the data directory is, and how we know: the error of an unreachable server names the setting that led there.
-import { readFile } from "node:fs/promises";
-import { isAbsolute, join, resolve } from "node:path";
+import { stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { readTrustedFile } from "../platform/atomic-file.ts";
-import { CliError, errnoOf, reasonOf, withCure } from "./failure.ts";
 import type { CliContext, SharedFlags } from "./context.ts";
+import { CliError, reasonOf, withCure } from "./failure.ts";
 
 export type PlaceKind = "server" | "agent";
 
@@ -35,8 +35,8 @@ export async function findPlace(
   const held = configFile === undefined ? {} : { configFile };
   const at = (shown: string, from: string): DataPlace => ({ shown, path: resolve(deps.cwd, shown), from, ...held });
   if (flags.dataDir !== undefined) return at(flags.dataDir, "--data-dir");
-  const fromEnv = deps.env["SIGNET_DATA_DIR"];
-  if (fromEnv !== undefined && fromEnv !== "") return at(fromEnv, "SIGNET_DATA_DIR");
+  const fromEnv = setVariable(deps, "SIGNET_DATA_DIR");
+  if (fromEnv !== undefined) return at(fromEnv, "SIGNET_DATA_DIR");
   if (configFile !== undefined) {
     const named = (await readSettings(configFile))["data_dir"];
     if (typeof named === "string" && named !== "") return at(named, `data_dir from ${configFile}`);
@@ -44,22 +44,28 @@ export async function findPlace(
   return at(kind === "server" ? "./.signet" : "./.signet-agent", "default");
 }
 
-/** The configuration file in force: -c, SIGNET_CONFIG, or the machine's when it exists. */
+/**
+ * The configuration file in force: -c, SIGNET_CONFIG, or the machine's when it exists. The machine's file describes the
+ * machine's data directory: it does not count where another one was named.
+ */
 export async function findConfigFile(
   deps: PlaceDeps,
   kind: PlaceKind,
-  flags: Pick<SharedFlags, "config">,
+  flags: Pick<SharedFlags, "dataDir" | "config">,
 ): Promise<string | undefined> {
-  const named = flags.config ?? (deps.env["SIGNET_CONFIG"] === "" ? undefined : deps.env["SIGNET_CONFIG"]);
-  if (named !== undefined) return isAbsolute(named) ? named : join(deps.cwd, named);
+  const named = flags.config ?? setVariable(deps, "SIGNET_CONFIG");
+  if (named !== undefined) return resolve(deps.cwd, named);
+  if (flags.dataDir !== undefined || setVariable(deps, "SIGNET_DATA_DIR") !== undefined) return undefined;
   const ofMachine = join(deps.etcDir, `${kind}.yaml`);
-  try {
-    await readFile(ofMachine);
-    return ofMachine;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
-    throw new CliError(1, `cannot read ${ofMachine}: ${reasonOf(error)}`, { cause: error });
-  }
+  return stat(ofMachine).then(
+    () => ofMachine,
+    () => undefined,
+  );
+}
+
+function setVariable(deps: PlaceDeps, name: string): string | undefined {
+  const value = deps.env[name];
+  return value === "" ? undefined : value;
 }
 
 /**
@@ -73,7 +79,10 @@ export async function readSettings(file: string): Promise<Readonly<Record<string
     text = Buffer.from(await readTrustedFile(file, { maxBytes: maxConfigBytes })).toString("utf8");
   } catch (error) {
     const { message, cure } = withCure(reasonOf(error));
-    throw new CliError(2, message.startsWith(file) ? `cannot use ${message}` : `cannot read ${file}: ${message}`, { cure, cause: error });
+    throw new CliError(2, message.startsWith(file) ? `cannot use ${message}` : `cannot read ${file}: ${message}`, {
+      cure,
+      cause: error,
+    });
   }
   const { parse } = await import("yaml");
   try {

@@ -1,6 +1,6 @@
 // The only place of the command line (but the demo's screen) that writes to stdout. stdout carries data; hints, progress,
 // warnings and errors go to stderr.
-import { type Column, type Paint, plain, table, type Tone, wrap } from "./layout.ts";
+import { type Column, type Paint, plain, type Tone, table, wrap } from "./layout.ts";
 
 export type Format = "table" | "json" | "yaml";
 
@@ -46,6 +46,8 @@ export interface Printer {
 }
 
 const colours: Readonly<Record<Tone, string>> = { good: "32", warn: "33", bad: "31", dim: "2" };
+
+const colourCodes = /\u001b\[\d+m/g;
 
 /** Width where there is no terminal: wide enough for anything. */
 const pipeWidth = 10_000;
@@ -93,7 +95,10 @@ export function createPrinter(streams: { readonly out: Output; readonly err: Out
     redraw: (lines) => {
       const up = drawn > 0 && out.isTerminal ? `\u001b[${drawn}A\u001b[J` : "";
       out.write(`${up}${lines.map((each) => `${each}\n`).join("")}`);
-      drawn = lines.reduce((sum, each) => sum + Math.max(1, Math.ceil(each.length / width)), 0);
+      drawn = lines.reduce(
+        (sum, each) => sum + Math.max(1, Math.ceil(each.replace(colourCodes, "").length / width)),
+        0,
+      );
     },
   };
 }

@@ -34,10 +34,16 @@ export const agentSettings: readonly Setting[] = [
 ];
 
 /** Settings that have no flag, but a variable. */
-const otherPaths: readonly string[] = ["data_dir", "listen.web", "listen.public", "lifetimes.admin", "intermediate_ttl"];
+const otherPaths: readonly string[] = [
+  "data_dir",
+  "listen.web",
+  "listen.public",
+  "lifetimes.admin",
+  "intermediate_ttl",
+];
 
 /** Variables of the command line itself, which no process knows. */
-export const cliVariables: Readonly<Record<string, string>> = {
+const cliVariables: Readonly<Record<string, string>> = {
   SIGNET_CONFIG: "the configuration file",
   SIGNET_ADMIN: "the server's admin socket",
   SIGNET_JOIN_FILE: "file with the join string",
@@ -62,7 +68,7 @@ export function givenSettings(
 }
 
 /** `listen.api` as SIGNET_LISTEN_API. */
-export function variableOf(path: string): string {
+function variableOf(path: string): string {
   return `SIGNET_${path.replaceAll(".", "_").toUpperCase()}`;
 }
 

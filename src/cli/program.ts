@@ -14,11 +14,11 @@ import { addEnv } from "./env.ts";
 import { addExplain } from "./explain.ts";
 import { asCliError, CliError, type ExitCode, wrongUse } from "./failure.ts";
 import { addHealthcheck } from "./healthcheck.ts";
-import { helpText } from "./help-text.ts";
 import { addHelp } from "./help.ts";
+import { helpText } from "./help-text.ts";
 import { addInit } from "./init.ts";
 import { addNode } from "./node.ts";
-import { createPrinter, failureLines, type Format } from "./print.ts";
+import { createPrinter, type Format, failureLines } from "./print.ts";
 import { addServer } from "./server.ts";
 import { addStatus } from "./status.ts";
 import { addToken } from "./token.ts";
@@ -34,7 +34,10 @@ export async function runCli(context: CliContext, args: readonly string[]): Prom
       // commander passes the arguments, the flags, and the command itself.
       const command = given[given.length - 1] as Command;
       const flags = given[given.length - 2] as Flags;
-      const texts = given.slice(0, -2).flat().filter((each): each is string => typeof each === "string");
+      const texts = given
+        .slice(0, -2)
+        .flat()
+        .filter((each): each is string => typeof each === "string");
       const shared = sharedFlagsOf(command);
       verbose = shared.verbose === true;
       checkNeeds(command, declare);
@@ -65,10 +68,12 @@ export function buildProgram(declare: Declare, context: CliContext): Command {
   program.description("Signet: an internal CA that gives every workload a short-lived identity and renews it.");
   hideShared(program);
   program.option("-V, --version", "the version of this program");
-  program.action(declare.run(async (cli, flags: { version?: boolean }) => {
-    if (flags.version === true) return (await import("./version.ts")).showVersion(cli);
-    throw wrongUse("no command", "signet --help");
-  }));
+  program.action(
+    declare.run(async (cli, flags: { version?: boolean }) => {
+      if (flags.version === true) return (await import("./version.ts")).showVersion(cli);
+      throw wrongUse("no command", "signet --help");
+    }),
+  );
   for (const add of [addInit, addServer, addAgent, addToken, addEntry, addNode, addCert, addExplain, addAuthority]) {
     add(program, declare);
   }
@@ -116,7 +121,10 @@ function cliFor(context: CliContext, command: Command, declare: Declare): Cli {
   const outputs = declare.facts(command)?.outputs ?? tableFormats;
   const asked = shared.output;
   if (asked !== undefined && !outputs.includes(asked)) {
-    throw wrongUse(`-o ${asked}: ${pathOf(command)} writes ${outputs.join(", ")}`, `${pathOf(command)} -o ${outputs[1] ?? "json"}`);
+    throw wrongUse(
+      `-o ${asked}: ${pathOf(command)} writes ${outputs.join(", ")}`,
+      `${pathOf(command)} -o ${outputs[1] ?? "json"}`,
+    );
   }
   const format: Format = asked === "json" || asked === "yaml" ? asked : "table";
   const print = createPrinter(

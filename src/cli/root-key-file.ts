@@ -12,17 +12,23 @@ export async function readRootKeyPem(file: string, passphraseFile: string | unde
   const isEncrypted = pem.includes("-----BEGIN ENCRYPTED PRIVATE KEY-----");
   if (!pem.includes("PRIVATE KEY-----")) throw wrongUse(`${file} holds no private key in PEM`);
   if (isEncrypted && passphraseFile === undefined) {
-    throw wrongUse(`the root key ${file} is encrypted: its passphrase is needed`, `signet authority rotate --root-key ${file} --root-passphrase-file FILE`);
+    throw wrongUse(
+      `the root key ${file} is encrypted: its passphrase is needed`,
+      `signet authority rotate --root-key ${file} --root-passphrase-file FILE`,
+    );
   }
-  const passphrase =
-    passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile);
+  const passphrase = passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile);
   try {
     const key = createPrivateKey({ key: pem, format: "pem", ...(isEncrypted ? { passphrase } : {}) });
     return key.export({ type: "pkcs8", format: "pem" }).toString();
   } catch (error) {
-    throw new CliError(2, isEncrypted ? `cannot open ${file}: wrong passphrase, or a damaged key` : `${file} holds no key that can be read`, {
-      cause: error,
-    });
+    throw new CliError(
+      2,
+      isEncrypted ? `cannot open ${file}: wrong passphrase, or a damaged key` : `${file} holds no key that can be read`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

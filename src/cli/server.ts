@@ -14,7 +14,11 @@ export function addServer(program: Command, declare: Declare): void {
         description: [
           "Runs until TERM or Ctrl-C, which let running calls finish. Every flag is also a key of server.yaml and a variable: --listen-api, listen.api, SIGNET_LISTEN_API.",
         ],
-        examples: ["signet server", "signet server -c /etc/signet/server.yaml", "signet server --listen-api 0.0.0.0:7443 --print-config"],
+        examples: [
+          "signet server",
+          "signet server -c /etc/signet/server.yaml",
+          "signet server --listen-api 0.0.0.0:7443 --print-config",
+        ],
         reach: "process",
       })
       .option("--print-config", "show the configuration in force, and end"),

@@ -47,14 +47,18 @@ async function watchStatus(cli: Cli, admin: AdminPeer): Promise<ExitCode> {
   while (!interrupted.aborted) {
     const status = await admin.call("getStatus", {});
     if (print.format !== "table") print.line(jsonText(statusObject(status), 0));
-    else print.redraw([...statusLines(status, cli), ...status.problems.flatMap(({ cure }) => (cure === "" ? [] : [`try: ${plain(cure)}`]))]);
+    else
+      print.redraw([
+        ...statusLines(status, cli),
+        ...status.problems.flatMap(({ cure }) => (cure === "" ? [] : [`try: ${plain(cure)}`])),
+      ]);
     await cli.clock.sleep(watchEveryMs, { signal: interrupted });
   }
   throw new CliError(130, "interrupted: nothing but the watching ends");
 }
 
 /** The screen of `signet status`. */
-export function statusLines(status: GetStatusResponse, cli: Pick<Cli, "print" | "clock">): readonly string[] {
+function statusLines(status: GetStatusResponse, cli: Pick<Cli, "print" | "clock">): readonly string[] {
   const { width, paint } = cli.print;
   const now = status.serverTime ?? cli.clock.now();
   const problems = status.problems.length;
@@ -63,8 +67,13 @@ export function statusLines(status: GetStatusResponse, cli: Pick<Cli, "print" | 
   const store = `${status.storeKind}, ${counted(status.certificatesStored, "certificate")}, ${octets(status.storeBytes)}`;
   const alive = status.authorities.filter(({ state }) => state !== 4 && state !== 6);
   const labelled = (label: string, text: string): readonly string[] =>
-    wrap(plain(text), Math.max(width - labelWidth, 20)).map((part, index) => `${(index === 0 ? label : "").padEnd(labelWidth)}${part}`);
-  const denied = status.deniedLastHour === 0n ? "denied 0" : `denied ${grouped(status.deniedLastHour)} (${status.deniedRules.slice(0, 3).join(", ")})`;
+    wrap(plain(text), Math.max(width - labelWidth, 20)).map(
+      (part, index) => `${(index === 0 ? label : "").padEnd(labelWidth)}${part}`,
+    );
+  const denied =
+    status.deniedLastHour === 0n
+      ? "denied 0"
+      : `denied ${grouped(status.deniedLastHour)} (${status.deniedRules.slice(0, 3).join(", ")})`;
   const p99 = status.issuedLastHour === 0n ? "" : `, p99 ${Math.max(1, Math.round(status.issueP99Seconds * 1000))} ms`;
   const gone = status.agentsGone === 0 ? "" : `, ${status.agentsGone} gone`;
   return [

@@ -22,7 +22,10 @@ export function addToken(program: Command, declare: Declare): void {
       description: [
         "The join string holds all that a node needs to join: the trust domain, where the server is, its roots, and a secret. It works once and is shown once. The last line of the output is the string.",
       ],
-      examples: ["signet token create --agent one", "signet token create --agent db-3 --ttl 1h --address ca.prod.example:7443"],
+      examples: [
+        "signet token create --agent one",
+        "signet token create --agent db-3 --ttl 1h --address ca.prod.example:7443",
+      ],
       reach: "admin",
       needs: ["--agent"],
     })
@@ -40,7 +43,10 @@ export function addToken(program: Command, declare: Declare): void {
   riskFlags(
     declare.verb(token, "revoke <TOKEN>", {
       summary: "make a join string useless that was not used",
-      examples: ["signet token revoke 5d1c07aa9a1e", "signet token revoke 5d1c07aa9a1e --yes --reason 'sent to the wrong host'"],
+      examples: [
+        "signet token revoke 5d1c07aa9a1e",
+        "signet token revoke 5d1c07aa9a1e --yes --reason 'sent to the wrong host'",
+      ],
       reach: "admin",
     }),
   ).action(declare.run(revokeToken));
@@ -70,7 +76,9 @@ async function createToken(cli: Cli, flags: CreateFlags): Promise<ExitCode> {
         `for ${token.spiffeId}, works once, until ${moment(token.expiresAt, now)} (${left(token.expiresAt, now)})`,
       );
     }
-    cli.print.hint(`it holds ${addresses.join(", ")}${loopbackOnly(addresses) ? ", reachable from this host only; other nodes: --address" : ""}`);
+    cli.print.hint(
+      `it holds ${addresses.join(", ")}${loopbackOnly(addresses) ? ", reachable from this host only; other nodes: --address" : ""}`,
+    );
     cli.print.hint("on the node: signet agent --join-file -     then paste this line");
     cli.print.line(joinString);
     return 0;
@@ -121,7 +129,9 @@ async function listTokens(cli: Cli): Promise<ExitCode> {
 
 function untilOf(token: Token, now: Date): string {
   if (token.expiresAt === undefined) return "";
-  return tokenState(token.state) === "open" ? `${moment(token.expiresAt, now)}, ${left(token.expiresAt, now)}` : moment(token.expiresAt, now);
+  return tokenState(token.state) === "open"
+    ? `${moment(token.expiresAt, now)}, ${left(token.expiresAt, now)}`
+    : moment(token.expiresAt, now);
 }
 
 function usedOf(token: Token, now: Date): string {
@@ -136,13 +146,19 @@ async function revokeToken(cli: Cli, flags: RiskFlags, tokenId: string): Promise
     const matching = tokens.filter((token) => token.tokenId.startsWith(tokenId.toLowerCase()));
     const [held, second] = matching;
     if (held === undefined) {
-      const near = nearest(tokenId, tokens.map((token) => token.tokenId));
+      const near = nearest(
+        tokenId,
+        tokens.map((token) => token.tokenId),
+      );
       throw new CliError(1, `no join string ${tokenId}${near === undefined ? "" : `: the nearest is ${near}`}`, {
         cure: "signet token list",
       });
     }
     if (second !== undefined) {
-      throw new CliError(2, `${tokenId} is not enough: ${matching.map((token) => token.tokenId).join(", ")} begin with it`);
+      throw new CliError(
+        2,
+        `${tokenId} is not enough: ${matching.map((token) => token.tokenId).join(", ")} begin with it`,
+      );
     }
     const now = cli.clock.now();
     const state = tokenState(held.state);

@@ -18,7 +18,10 @@ export function usageError(error: CommanderError, command: Command): CliError {
       const extra = command.args[command.registeredArguments.length] ?? "";
       if (command.commands.length > 0 && extra !== "") return unknownCommand(extra, command);
       const takes = command.registeredArguments.length;
-      return wrongUse(`${path} takes ${takes === 0 ? "no argument" : `${takes} at most`}, got ${JSON.stringify(extra)} too`, help);
+      return wrongUse(
+        `${path} takes ${takes === 0 ? "no argument" : `${takes} at most`}, got ${JSON.stringify(extra)} too`,
+        help,
+      );
     }
     case "commander.missingArgument":
       return wrongUse(`${path} needs ${quoted}`, help);
@@ -44,7 +47,9 @@ function unknownCommand(name: string, command: Command): CliError {
 
 function nearFlag(flag: string, command: Command): string {
   const name = (flag.split("=")[0] ?? flag).replace(/^-+/, "");
-  const names = command.options.flatMap((option) => (option.long === undefined ? [] : [option.long.replace(/^--/, "")]));
+  const names = command.options.flatMap((option) =>
+    option.long === undefined ? [] : [option.long.replace(/^--/, "")],
+  );
   const near = name.length < 2 ? undefined : nearest(name, names);
   return near === undefined ? "" : `: the nearest is --${near}`;
 }

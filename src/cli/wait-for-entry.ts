@@ -44,11 +44,16 @@ export async function waitForEntry(
   }
   const stays = `${entry.entryId} stays and goes there as soon as it can`;
   if (interrupted.aborted) throw new CliError(130, `interrupted: ${stays}`);
-  if (!over.signal.aborted) throw new CliError(1, `the server stopped watching ${entry.entryId}: ${stays}`, { cure: `signet entry show ${entry.entryId}` });
+  if (!over.signal.aborted)
+    throw new CliError(1, `the server stopped watching ${entry.entryId}: ${stays}`, {
+      cure: `signet entry show ${entry.entryId}`,
+    });
   cli.print.note(
     `signet: not on disk at ${agent} after ${formatDuration(wanted.seconds)}: ${holdUp(latest)}; ${stays}`,
   );
-  cli.print.note(`try: ${latest.agentJoined ? `signet entry show ${entry.entryId}` : `signet token create --agent ${agent.replace("/agent/", "")}`}`);
+  cli.print.note(
+    `try: ${latest.agentJoined ? `signet entry show ${entry.entryId}` : `signet token create --agent ${agent.replace("/agent/", "")}`}`,
+  );
   return { exit: 5, state: latest };
 }
 

@@ -10,8 +10,10 @@ import { findNode } from "../registry/nodes.ts";
 import { entries, type EntryRecord } from "../store/collections/entries.ts";
 import { idKey } from "../store/collections/id-key.ts";
 import type { Store } from "../store/store.ts";
+import { parseCertificate } from "../x509/certificate.ts";
 import { parseCsr, type ParsedCsr } from "../x509/csr.ts";
 import { X509Error } from "../x509/errors.ts";
+import { lintLeaf } from "../x509/lint.ts";
 import { serialFromRandom, serialHex } from "../x509/serial.ts";
 import { assemble, fillLeaf, type LeafTemplate, leafTemplate } from "../x509/template.ts";
 import type { Caller } from "./caller.ts";
@@ -44,7 +46,12 @@ export function createLine(deps: LineDeps): IssueSteps {
     decide,
     build: (allowed) => build(allowed, templates, deps.random),
     sign: (unsigned) => sign(unsigned, deps.keys),
-    record: (signed, caller, request, now) => record(deps, signed, { caller, request, now }),
+    record: async (signed, caller, request, now) => {
+      const recorded = await record(deps, signed, { caller, request, now });
+      // The next attempt must not be decided by what this one was, such as an authority that signs no more.
+      if (recorded === undefined) await deps.state.reload();
+      return recorded;
+    },
   };
 }
 
@@ -119,10 +126,30 @@ function createTemplates(): Templates {
         extendedKeyUsage: profile.extendedKeyUsage,
         publicKeyType: csr.publicKey.type,
       });
+      refuseFindings(template, { issuer, profile, csr });
       made.set(key, template);
     }
     return template;
   };
+}
+
+/** Lints the first shape of a template, with a signature that nobody looks at. Throws CaError "internal". */
+function refuseFindings(
+  template: LeafTemplate,
+  { issuer, profile, csr }: { readonly issuer: Authority; readonly profile: Profile; readonly csr: ParsedCsr },
+): void {
+  const tbs = fillLeaf(template, {
+    serial: serialFromRandom(new Uint8Array(16).fill(0x55)),
+    notBefore: issuer.certificate.notBefore,
+    notAfter: issuer.certificate.notAfter,
+    spkiDer: csr.publicKey.der,
+    uri: `spiffe://lint.example/${profile.name}`,
+    dnsNames: ["lint.example"],
+    ipAddresses: ["192.0.2.1"],
+  });
+  const leaf = parseCertificate(assemble(tbs, template.signatureAlgorithmDer, new Uint8Array(64)));
+  const findings = lintLeaf(leaf, { issuer: issuer.certificate, extendedKeyUsage: profile.extendedKeyUsage });
+  if (findings.length > 0) throw new CaError("internal", `the profile ${profile.name} makes no good certificate: ${findings.map(({ name }) => name).join(", ")}`);
 }
 
 function build(allowed: Allowed, templates: Templates, random: Random): Unsigned {

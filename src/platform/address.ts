@@ -45,7 +45,10 @@ function hostOf(written: string, fail: (why: string) => AddressError): string {
 /** True for an IPv4 address or a DNS name of letters, digits, dash and underscore (RFC 1123, and what people use). */
 export function isHostName(host: string): boolean {
   if (isIPv4(host)) return true;
-  if (host.length > 253 || !/^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i.test(host)) {
+  if (
+    host.length > 253 ||
+    !/^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i.test(host)
+  ) {
     return false;
   }
   // Ends in a number but is no IPv4 address: 300.1.1.1, or 127.1, which resolvers read in ways of their own.
@@ -75,6 +78,7 @@ function expandedIpv6(host: string): string {
   const groups = (part: string): string[] => (part === "" ? [] : part.split(":"));
   const before = groups(head);
   const after = tail === undefined ? [] : groups(tail);
-  const zeros = tail === undefined ? [] : Array.from({ length: Math.max(0, 8 - before.length - after.length) }, () => "0");
+  const zeros =
+    tail === undefined ? [] : Array.from({ length: Math.max(0, 8 - before.length - after.length) }, () => "0");
   return [...before, ...zeros, ...after].map((group) => group.replace(/^0+(?=.)/, "").toLowerCase()).join(":");
 }

@@ -27,12 +27,20 @@ export interface WriteOptions {
  * when the promise resolves (file and directory synced). Never wider than `mode`, and 0600 before the first octet. On
  * failure the old file stays, and the system's error comes through.
  */
-export async function writeFileDurably(path: string, content: Uint8Array | string, options: WriteOptions = {}): Promise<void> {
+export async function writeFileDurably(
+  path: string,
+  content: Uint8Array | string,
+  options: WriteOptions = {},
+): Promise<void> {
   await writeBeside(path, content, options, (temporary) => rename(temporary, path));
 }
 
 /** Like writeFileDurably(), but never replaces: throws FileError "exists" when there is a file already. */
-export async function createFileDurably(path: string, content: Uint8Array | string, options: WriteOptions = {}): Promise<void> {
+export async function createFileDurably(
+  path: string,
+  content: Uint8Array | string,
+  options: WriteOptions = {},
+): Promise<void> {
   await writeBeside(path, content, options, async (temporary) => {
     // A link never replaces, and the file is whole when its name appears.
     await link(temporary, path).catch((error: unknown) => {

@@ -1,227 +1,274 @@
-// Configuration: a YAML file, SIGNET_* variables and flags, laid over each other and judged by one schema. Every error
-// names the setting, where it came from, and what would be right.
-import { readFile, stat } from "node:fs/promises";
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, visit } from "yaml";
-import { z } from "zod";
-import { printable, foreign } from "./foreign-text.ts";
+// Configuration: a YAML file, SIGNET_* variables and flags, laid over each other and read by one declaration. Every error
+// is one line that names the place, the setting, its value, and what would be right.
+import type { Document, LineCounter, Node } from "yaml";
+import { FileError, readTrustedFile } from "./atomic-file.ts";
+import { foreign } from "./foreign-text.ts";
 import { nearest } from "./nearest.ts";
+import {
+  ConfigError,
+  faulty,
+  type Raw,
+  type RawEntry,
+  type RawGroup,
+  type Setting,
+  type Settings,
+  type Shown,
+  type Source,
+} from "./settings.ts";
 
-export class ConfigError extends Error {
-  override readonly name = "ConfigError";
-}
-
-/** Where a setting came from: the file with its line, a variable, a flag, or nothing. */
-export interface Source {
-  readonly kind: "file" | "environment" | "flag" | "default";
-  /** Such as "server.yaml line 3", "SIGNET_LISTEN_API", "--data-dir". */
+/** A file as it was read, and how messages call it. */
+export interface ConfigText {
   readonly name: string;
+  readonly text: string;
 }
 
 export interface ConfigInput {
-  /** Text of the file and how messages call it; undefined: no file. */
-  readonly file?: { readonly name: string; readonly text: string } | undefined;
+  readonly file?: ConfigText | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** SIGNET_* variables that mean something elsewhere: to the command line, or to another process that inherits them. */
+  readonly otherVariables: readonly string[];
   /** Dotted path to text. */
-  readonly environment: ReadonlyMap<string, { readonly name: string; readonly text: string }>;
-  readonly flags: ReadonlyMap<string, { readonly name: string; readonly text: string }>;
+  readonly flags: Readonly<Record<string, string>>;
+}
+
+/** A setting in force. */
+export interface ListedSetting {
+  /** Dotted, such as `listen.api`, `identities[0].dir`. */
+  readonly path: string;
+  /** As it would be written; undefined: not set and without default. */
+  readonly value: Shown;
+  readonly source: Source;
 }
 
 export interface LoadedConfig<T> {
   readonly config: T;
-  /** By dotted path. */
-  readonly sources: ReadonlyMap<string, Source>;
+  readonly settings: readonly ListedSetting[];
 }
 
 const maxFileBytes = 1024 * 1024;
+const maxDepth = 16;
 
-/** Reads a file that only its owner may write. Throws ConfigError. */
-export async function readConfigFile(path: string): Promise<{ readonly name: string; readonly text: string }> {
+/** Reads a configuration file. Refused when others may write it. Throws ConfigError. */
+export async function readConfigFile(path: string): Promise<ConfigText> {
   try {
-    const found = await stat(path);
-    if (!found.isFile()) throw new ConfigError(`${path} is not a file`);
-    if ((found.mode & 0o022) !== 0) {
-      throw new ConfigError(`${path} can be written by others (mode ${(found.mode & 0o777).toString(8)}): chmod go-w ${path}`);
-    }
-    if (found.size > maxFileBytes) throw new ConfigError(`${path} has ${found.size} bytes, at most ${maxFileBytes} are taken`);
-    return { name: path, text: await readFile(path, "utf8") };
-  } catch (cause) {
-    if (cause instanceof ConfigError) throw cause;
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unreadable";
-    throw new ConfigError(code === "ENOENT" ? `there is no file ${path}` : `${path} cannot be read: ${code}`, { cause });
+    const octets = await readTrustedFile(path, { maxBytes: maxFileBytes });
+    return { name: path, text: new TextDecoder("utf-8", { fatal: true }).decode(octets) };
+  } catch (error) {
+    if (error instanceof FileError) throw new ConfigError(error.message, { cause: error });
+    if (error instanceof TypeError) throw new ConfigError(`${path} is not text in UTF-8`, { cause: error });
+    throw error;
   }
 }
 
-/** Judges the whole. Throws ConfigError with one line. */
-export function loadConfig<S extends z.ZodObject>(schema: S, input: ConfigInput): LoadedConfig<z.output<S>> {
-  const sources = new Map<string, Source>();
-  const values = input.file === undefined ? {} : parseFile(schema, input.file, sources);
-  for (const [kind, layer] of [["environment", input.environment], ["flag", input.flags]] as const) {
-    for (const [path, { name, text }] of layer) {
-      put(values, path.split("."), text);
-      sources.set(path, { kind, name });
-    }
-  }
-  const judged = schema.safeParse(values);
-  if (!judged.success) throw new ConfigError(describe(judged.error.issues[0], { values, sources, file: input.file?.name }));
-  return { config: judged.data, sources };
+/** Reads the whole: flags over variables over the file over defaults. Throws ConfigError. */
+export async function loadConfig<T>(root: Setting<T>, input: ConfigInput): Promise<LoadedConfig<T>> {
+  const fromFile = input.file === undefined ? undefined : await parseFile(input.file);
+  if (fromFile !== undefined) refuseUnknownKeys(root, fromFile, "");
+  const layered = overlay(fromFile, [
+    ...variablesOf(root, input),
+    ...Object.entries(input.flags).map(([path, text]) => flagOf(root, path, text)),
+  ]);
+  const settings: ListedSetting[] = [];
+  const config = root.read(layered, "", {
+    fileName: input.file?.name,
+    note: (path, value, source) => {
+      settings.push({ path, value, source });
+    },
+  });
+  return { config, settings };
 }
 
-/** The setting of each SIGNET_* variable: SIGNET_ and the dotted path in capitals. Lists have no variable. */
-export function settingPaths(schema: z.ZodObject): readonly string[] {
-  return Object.entries(schema.shape).flatMap(([name, field]) => {
-    const inner = objectOf(field as z.ZodType);
-    return inner === undefined ? [name] : settingPaths(inner).map((path) => `${name}.${path}`);
+/** Dotted paths of all settings that one text can give: those that are variables and flags too. */
+export function textPaths(root: Pick<Setting<unknown>, "settings">): readonly string[] {
+  return Object.entries(root.settings ?? {}).flatMap(([name, setting]) => {
+    if (setting.settings !== undefined) return textPaths(setting).map((path) => `${name}.${path}`);
+    return setting.isOneText ? [name] : [];
   });
 }
 
+/** `listen.api` as SIGNET_LISTEN_API. */
 export function variableName(path: string): string {
   return `SIGNET_${path.replaceAll(".", "_").toUpperCase()}`;
 }
 
-/**
- * Picks the settings out of the environment. An unknown SIGNET_* is refused with the nearest one; `others` are
- * variables that are no settings, or settings of another process that inherits the same environment.
- */
-export function environmentSettings(
-  schema: z.ZodObject,
-  env: Readonly<Record<string, string | undefined>>,
-  others: readonly string[],
-): ReadonlyMap<string, { readonly name: string; readonly text: string }> {
-  const byName = new Map(settingPaths(schema).map((path) => [variableName(path), path]));
-  const found = new Map<string, { readonly name: string; readonly text: string }>();
+interface Given {
+  readonly path: string;
+  readonly text: string;
+  readonly source: Source;
+}
+
+function variablesOf(root: Setting<unknown>, { env, otherVariables }: ConfigInput): readonly Given[] {
+  const byName = new Map(textPaths(root).map((path) => [variableName(path), path]));
+  const given: Given[] = [];
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith("SIGNET_") || text === undefined || text === "") continue;
+    if (!name.startsWith("SIGNET_") || text === undefined) continue;
     const path = byName.get(name);
-    if (path !== undefined) found.set(path, { name, text });
-    else if (!others.includes(name)) {
-      const near = nearest(name, [...byName.keys(), ...others]);
-      throw new ConfigError(`unknown variable ${foreign(name)}${near === undefined ? "" : `: the nearest is ${near}`}`);
+    if (path === undefined) {
+      if (!otherVariables.includes(name)) throw unknownVariable(name, [...byName.keys(), ...otherVariables]);
+    } else if (text !== "") {
+      given.push({ path, text, source: { kind: "environment", name } });
     }
   }
-  return found;
+  return given;
 }
 
-function parseFile(
-  schema: z.ZodObject,
-  file: { readonly name: string; readonly text: string },
-  sources: Map<string, Source>,
-): Record<string, unknown> {
-  const lines = new LineCounter();
-  const at = (offset: number): string => `${file.name} line ${lines.linePos(offset).line}`;
-  const fail = (offset: number, message: string): never => {
-    throw new ConfigError(`${at(offset)}: ${printable(message)}`);
-  };
-  const parsed = parseAllDocuments(file.text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
-  const [document, second] = Array.isArray(parsed) ? parsed : [];
-  if (second !== undefined) fail(second.range[0], "a second document begins here, one is taken");
-  if (document === undefined) return {};
-  const [problem] = [...document.errors, ...document.warnings];
-  if (problem !== undefined) {
-    const key = /^[\w-]+/.exec(file.text.slice(problem.pos[0]))?.[0];
-    const what = problem.code === "DUPLICATE_KEY" && key !== undefined ? `${key} is there twice` : lowerFirst(problem.message);
-    fail(problem.pos[0], problem.code.startsWith("TAG") ? `a tag is not taken: ${what}` : what);
+function unknownVariable(name: string, known: readonly string[]): ConfigError {
+  const near = known.includes(`${name}_FILE`) ? `${name}_FILE` : nearest(name, known);
+  const hint = near === undefined ? "signet help environment lists them" : `the nearest is ${near}`;
+  return new ConfigError(`unknown variable ${foreign(name)}: ${hint}`);
+}
+
+function flagOf(root: Setting<unknown>, path: string, text: string): Given {
+  const name = `--${path.replaceAll(/[._]/g, "-")}`;
+  if (!textPaths(root).includes(path)) throw new ConfigError(`unknown setting ${foreign(path)}`);
+  return { path, text, source: { kind: "flag", name } };
+}
+
+/** Lays texts over what the file says; a later one wins. */
+function overlay(file: RawGroup | undefined, given: readonly Given[]): RawGroup | undefined {
+  let whole = file;
+  for (const { path, text, source } of given) {
+    whole = put(whole, path.split("."), { kind: "scalar", text, type: "any", source });
   }
-  visit(document, {
-    Alias: (_key, node) => fail(node.range?.[0] ?? 0, "an alias is not taken here, write the value out"),
+  return whole;
+}
+
+function put(into: Raw | undefined, [head = "", ...rest]: readonly string[], value: Raw): RawGroup {
+  const entries = new Map<string, RawEntry>(into?.kind === "group" ? into.entries : []);
+  const inner = rest.length === 0 ? value : put(entries.get(head)?.value, rest, value);
+  entries.set(head, { value: inner, source: value.source });
+  return { kind: "group", entries, source: into?.source ?? value.source };
+}
+
+/** Unknown keys come before anything else: a slip in a name explains what seems to be missing. */
+function refuseUnknownKeys(setting: Setting<unknown>, raw: Raw | undefined, path: string): void {
+  if (raw?.kind === "list" && setting.item !== undefined) {
+    const { item } = setting;
+    for (const [index, each] of raw.items.entries()) refuseUnknownKeys(item, each, `${path}[${index}]`);
+  }
+  if (raw?.kind !== "group" || setting.settings === undefined) return;
+  for (const [name, { value, source }] of raw.entries) {
+    const below = path === "" ? name : `${path}.${name}`;
+    if (!Object.hasOwn(setting.settings, name))
+      throw faulty(source, shortPath(path, name), unknownKey(name, setting.settings));
+    const known = setting.settings[name];
+    if (known !== undefined) refuseUnknownKeys(known, value, below);
+  }
+}
+
+function shortPath(path: string, name: string): string {
+  return path === "" ? foreign(name) : `${path}.${foreign(name)}`;
+}
+
+function unknownKey(name: string, known: Settings): string {
+  const names = Object.keys(known);
+  const snake = name
+    .replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+    .replaceAll("-", "_")
+    .replace(/^_/, "");
+  if (snake !== name && names.includes(snake)) return `this file is snake_case: ${snake}`;
+  const near = nearest(name, names);
+  return near === undefined ? `unknown key; known here are ${names.join(", ")}` : `unknown key, the nearest is ${near}`;
+}
+
+/** The file as raw values with their lines; undefined when it is empty. Throws ConfigError. */
+async function parseFile({ name, text }: ConfigText): Promise<RawGroup | undefined> {
+  const yaml = await import("yaml");
+  const lines = new yaml.LineCounter();
+  try {
+    const documents = yaml.parseAllDocuments(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      uniqueKeys: true,
+      version: "1.2",
+      schema: "core",
+      merge: false,
+      logLevel: "silent",
+    });
+    const [document, second] = Array.isArray(documents) ? documents : [];
+    const place: Place = { yaml, name, lines, text };
+    if (second !== undefined && second.errors[0]?.code !== "UNEXPECTED_TOKEN") {
+      throw at(place, second.range[0], "a second YAML document begins before this line, a file holds one");
+    }
+    return document === undefined ? undefined : rootOf(document as Document, place);
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    // The library's own limits, such as the call stack at a thousand nested brackets.
+    throw new ConfigError(`${name} cannot be read as YAML`, { cause: error });
+  }
+}
+
+interface Place {
+  readonly yaml: typeof import("yaml");
+  readonly name: string;
+  readonly lines: LineCounter;
+  readonly text: string;
+}
+
+function at(place: Place, offset: number, fault: string): ConfigError {
+  return faulty(sourceOf(place, offset), "", fault);
+}
+
+function sourceOf({ name, lines, text }: Place, offset: number): Source {
+  return { kind: "file", name: `${name} line ${lines.linePos(Math.min(offset, text.length)).line}` };
+}
+
+function rootOf(document: Document, place: Place): RawGroup | undefined {
+  const { yaml } = place;
+  const problem = document.errors[0] ?? document.warnings[0];
+  if (problem !== undefined) throw at(place, problem.pos[0], faultOf(problem, place.text));
+  yaml.visit(document, {
+    Alias: (_key, node) => {
+      throw at(place, node.range?.[0] ?? 0, `an alias (*${foreign(node.source)}) is not taken: write the value out`);
+    },
   });
-  if (document.contents === null) return {};
-  if (!isMap(document.contents)) fail(0, "the file is a mapping of settings to values, this is not one");
-  checkKeys(schema, document.contents as Node, { path: [], at, sources });
-  return document.toJS() as Record<string, unknown>;
-}
-
-interface Walk {
-  readonly path: readonly string[];
-  readonly at: (offset: number) => string;
-  readonly sources: Map<string, Source>;
-}
-
-/** Refuses unknown keys by name, and notes the line of each setting. */
-function checkKeys(schema: z.ZodType, node: Node | null | undefined, walk: Walk): void {
-  if (node === null || node === undefined || isAlias(node)) return;
-  walk.sources.set(pathText(walk.path), { kind: "file", name: walk.at(node.range?.[0] ?? 0) });
-  const item = itemOf(schema);
-  if (item !== undefined && isSeq(node)) {
-    for (const [index, child] of node.items.entries()) {
-      checkKeys(item, child as Node, { ...walk, path: [...walk.path, String(index)] });
-    }
+  if (document.contents === null) return undefined;
+  const raw = rawOf(document.contents as Node, place, 0);
+  if (raw === undefined) return undefined;
+  if (raw.kind !== "group") {
+    throw at(
+      place,
+      (document.contents as Node).range?.[0] ?? 0,
+      "the file must be a mapping of settings, such as trust_domain: prod.example",
+    );
   }
-  const object = objectOf(schema);
-  if (object === undefined || !isMap(node)) return;
-  for (const { key, value } of node.items) {
-    const name = isScalar(key) ? String(key.value) : "";
-    const field = Object.hasOwn(object.shape, name) ? (object.shape[name] as z.ZodType) : undefined;
-    if (field === undefined) {
-      const where = walk.at((key as Node).range?.[0] ?? 0);
-      throw new ConfigError(`${where}: ${pathText([...walk.path, foreign(name)])}: ${unknownKey(name, Object.keys(object.shape))}`);
-    }
-    checkKeys(field, value as Node, { ...walk, path: [...walk.path, name] });
-  }
+  return raw;
 }
 
-function unknownKey(name: string, known: readonly string[]): string {
-  const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`).replaceAll("-", "_");
-  if (snake !== name && known.includes(snake)) return `this file is snake_case: ${snake}`;
-  const near = nearest(name, known);
-  return near === undefined ? `unknown key, known are ${known.join(", ")}` : `unknown key, the nearest is ${near}`;
-}
-
-function describe(
-  issue: z.core.$ZodIssue | undefined,
-  seen: { readonly values: unknown; readonly sources: ReadonlyMap<string, Source>; readonly file: string | undefined },
+function faultOf(
+  problem: { readonly code: string; readonly message: string; readonly pos: readonly [number, number] },
+  text: string,
 ): string {
-  if (issue === undefined) return "the configuration is not valid";
-  const path = issue.path.map(String);
-  const value = path.reduce<unknown>((at, key) => (isRecord(at) ? at[key] : undefined), seen.values);
-  const source = seen.sources.get(pathText(path)) ?? seen.sources.get(path.join("."));
-  const where = source === undefined ? (seen.file === undefined ? "" : `${seen.file}: `) : `${source.name}: `;
-  if (value === undefined && issue.code === "invalid_type") {
-    return `${where}${pathText(path)} is missing`;
+  const word = /^[\w.-]{1,64}/.exec(text.slice(problem.pos[0], problem.pos[0] + 64))?.[0];
+  if (problem.code === "DUPLICATE_KEY") return `${word ?? "a key"} is there twice`;
+  if (problem.code === "TAB_AS_INDENT") return "a tab stands where YAML wants spaces";
+  const first = (problem.message.split("\n")[0] ?? "").replace(/\.$/, "");
+  const message = `${first.charAt(0).toLowerCase()}${first.slice(1)}`;
+  return problem.code === "TAG_RESOLVE_FAILED" ? `a tag is not taken here: ${message}` : `not YAML: ${message}`;
+}
+
+function rawOf(node: Node | null | undefined, place: Place, depth: number): Raw | undefined {
+  const { yaml } = place;
+  if (node === null || node === undefined) return undefined;
+  const offset = node.range?.[0] ?? 0;
+  const source = sourceOf(place, offset);
+  if (depth > maxDepth) throw at(place, offset, `more than ${maxDepth} levels deep`);
+  if (yaml.isSeq(node)) {
+    return { kind: "list", items: node.items.map((item) => rawOf(item as Node | null, place, depth + 1)), source };
   }
-  const shown = value === undefined || isRecord(value) ? "" : `, got ${foreign(typeof value === "string" ? value : JSON.stringify(value))}`;
-  const names: Readonly<Record<string, string>> = { array: "a list", string: "text", object: "a mapping", record: "a mapping", number: "a number", int: "a whole number" };
-  if (issue.code === "invalid_type") return `${where}${pathText(path)} must be ${names[issue.expected] ?? issue.expected}${shown}`;
-  return `${where}${pathText(path)}: ${printable(issue.message)}${issue.message.includes("got ") ? "" : shown}`;
-}
-
-/** The object behind optional and default, or undefined. */
-function objectOf(schema: z.ZodType): z.ZodObject | undefined {
-  const inner = innermost(schema);
-  return inner instanceof z.ZodObject ? inner : undefined;
-}
-
-function itemOf(schema: z.ZodType): z.ZodType | undefined {
-  const inner = innermost(schema);
-  return inner instanceof z.ZodArray ? (inner.element as z.ZodType) : undefined;
-}
-
-function innermost(schema: z.ZodType): z.ZodType {
-  let at = schema;
-  for (;;) {
-    if (at instanceof z.ZodOptional || at instanceof z.ZodDefault || at instanceof z.ZodPrefault) at = at.unwrap() as z.ZodType;
-    else if (at instanceof z.ZodPipe) at = at.in as z.ZodType;
-    else return at;
+  if (yaml.isMap(node)) {
+    const entries = new Map<string, RawEntry>();
+    for (const { key, value } of node.items) {
+      if (!yaml.isScalar(key)) throw at(place, (key as Node | null)?.range?.[0] ?? offset, "a key must be a word");
+      const keySource = sourceOf(place, key.range?.[0] ?? offset);
+      entries.set(String(key.value), { value: rawOf(value as Node | null, place, depth + 1), source: keySource });
+    }
+    return { kind: "group", entries, source };
   }
-}
-
-/** identities, 0, dir → identities[0].dir */
-function pathText(path: readonly string[]): string {
-  return path.reduce((text, key) => (/^\d+$/.test(key) ? `${text}[${key}]` : text === "" ? key : `${text}.${key}`), "");
-}
-
-function put(values: Record<string, unknown>, path: readonly string[], text: string): void {
-  const [head = "", ...rest] = path;
-  if (rest.length === 0) {
-    values[head] = text;
-    return;
-  }
-  if (!isRecord(values[head])) values[head] = {};
-  put(values[head] as Record<string, unknown>, rest, text);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}
-
-function lowerFirst(text: string): string {
-  return `${text.charAt(0).toLowerCase()}${text.slice(1)}`;
+  if (!yaml.isScalar(node)) return undefined;
+  const { value } = node;
+  if (value === null) return undefined;
+  if (typeof value === "string") return { kind: "scalar", text: value, type: "text", source };
+  const type = typeof value === "boolean" ? "boolean" : "number";
+  return { kind: "scalar", text: node.source ?? String(value), type, source };
 }

@@ -37,12 +37,18 @@ export interface DataDir {
 const stampName = "signet.json";
 
 /** Opens a data directory. Throws DataDirError. */
-export async function openDataDir(path: string, wanted: { readonly kind: string; readonly version: number }): Promise<DataDir> {
+export async function openDataDir(
+  path: string,
+  wanted: { readonly kind: string; readonly version: number },
+): Promise<DataDir> {
   const whole = resolve(path);
   await refuseOthers(whole);
   const stamp = await readStamp(whole);
   if (stamp.kind !== wanted.kind) {
-    throw new DataDirError("other_kind", `${whole} is the data directory of a signet ${stamp.kind}, not of a ${wanted.kind}`);
+    throw new DataDirError(
+      "other_kind",
+      `${whole} is the data directory of a signet ${stamp.kind}, not of a ${wanted.kind}`,
+    );
   }
   if (stamp.version > wanted.version) {
     throw new DataDirError(
@@ -96,13 +102,15 @@ function dataDir(path: string, stamp: Stamp): DataDir {
         return undefined; // What we remember between starts is a convenience: without it the start goes on.
       }
     },
-    writeJson: (name, value) => writeFileDurably(file(name), `${JSON.stringify(value, undefined, 2)}\n`, { mode: 0o600 }),
+    writeJson: (name, value) =>
+      writeFileDurably(file(name), `${JSON.stringify(value, undefined, 2)}\n`, { mode: 0o600 }),
   };
 }
 
 async function refuseOthers(path: string): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
-    if (errorCode(error) === "ENOENT") throw new DataDirError("missing", `there is no data directory ${path}`, "signet init");
+    if (errorCode(error) === "ENOENT")
+      throw new DataDirError("missing", `there is no data directory ${path}`, "signet init");
     throw new DataDirError("unreadable", `${path} cannot be read: ${errorCode(error)}`);
   });
   if (!found.isDirectory()) throw new DataDirError("missing", `${path} is not a directory`);
@@ -110,7 +118,11 @@ async function refuseOthers(path: string): Promise<void> {
   if (found.uid !== me && me !== 0) throw new DataDirError("others_may_enter", `${path} belongs to another user`);
   if ((found.mode & 0o077) !== 0) {
     const mode = (found.mode & 0o777).toString(8);
-    throw new DataDirError("others_may_enter", `others may enter ${path} (mode ${mode}), and keys are in it`, `chmod 700 ${path}`);
+    throw new DataDirError(
+      "others_may_enter",
+      `others may enter ${path} (mode ${mode}), and keys are in it`,
+      `chmod 700 ${path}`,
+    );
   }
 }
 

@@ -37,6 +37,8 @@ export interface Peer {
   readonly path: readonly Certificate[];
   /** The end of the leaf, or of a certificate above it that ends earlier. */
   readonly notAfter: Date;
+  /** The protocol of the handshake, as `TLSv1.3`. */
+  readonly tlsVersion: string;
 }
 
 /** A peer that was refused. `spiffeId` is only set when the certificate held and the ID was the reason. */
@@ -48,6 +50,9 @@ export interface RefusedPeer {
 }
 
 export type PeerVerdict = ({ readonly ok: true } & Peer) | ({ readonly ok: false } & RefusedPeer);
+
+/** The same of a chain alone, without the connection on which it came. */
+export type ChainVerdict = ({ readonly ok: true } & Omit<Peer, "tlsVersion">) | ({ readonly ok: false } & RefusedPeer);
 
 export interface JudgeOptions {
   readonly source: Source;
@@ -68,11 +73,11 @@ export function judgeSocket(socket: TLSSocket, options: JudgeOptions): PeerVerdi
   if (verdict.ok && !socket.authorized) {
     return refused("bad_chain", `OpenSSL does not accept the chain: ${String(socket.authorizationError)}`);
   }
-  return verdict;
+  return verdict.ok ? { ...verdict, tlsVersion: socket.getProtocol() ?? "unknown" } : verdict;
 }
 
 /** Judges a chain, leaf first; the rest in any order. Never throws. */
-export function judgeChain(chainDer: readonly Uint8Array[], options: JudgeOptions): PeerVerdict {
+export function judgeChain(chainDer: readonly Uint8Array[], options: JudgeOptions): ChainVerdict {
   const { source, authorize, at, peerIs } = options;
   try {
     if (source.identity().notAfter <= at) return refused("not_ready", "our own identity has ended");
@@ -124,6 +129,6 @@ function allows(authorize: Authorizer, id: SpiffeId): boolean {
   }
 }
 
-function refused(reason: PeerRefusal, detail: string): PeerVerdict {
+function refused(reason: PeerRefusal, detail: string): { readonly ok: false } & RefusedPeer {
   return { ok: false, reason, detail };
 }

@@ -1,88 +1,163 @@
 // server.yaml: every setting with its unit, its default and what it means.
-import { z } from "zod";
-import { isWildcard, parseAddress } from "../platform/address.ts";
-import { address, duration, logFields, part, wholeNumber } from "../platform/config-fields.ts";
-import { ConfigError, environmentSettings, loadConfig, readConfigFile, type Source, settingPaths } from "../platform/config-file.ts";
-import type { LogFormat, LogLevel } from "../platform/logger.ts";
-import { parseTrustDomain, SpiffeError, type TrustDomain } from "../spiffe/id.ts";
 
-/** Variables that are no settings of the server, or settings of the agent in an environment that both inherit. */
-const otherVariables = [
-  "SIGNET_CONFIG",
-  "SIGNET_JOIN_FILE",
-  "SIGNET_KEY_PASSPHRASE_FILE",
-  "SIGNET_SERVER",
-  "SIGNET_ADMIN",
-  "SIGNET_IDENTITY",
-];
+import { isIP } from "node:net";
+import { AddressError, formatAddress, isHostName, isWildcard, parseAddress } from "../platform/address.ts";
+import { type ConfigInput, loadConfig, readConfigFile, textPaths } from "../platform/config-file.ts";
+import { configJsonSchema, configText } from "../platform/config-text.ts";
+import { type LogFormat, type LogLevel, logFormats, logLevels } from "../platform/logger.ts";
+import {
+  address,
+  anyText,
+  duration,
+  group,
+  type JsonSchema,
+  number,
+  oneOf,
+  optional,
+  parsed,
+  required,
+  type Shown,
+  type Source,
+  texts,
+  withDefault,
+} from "../platform/settings.ts";
+import { parseTrustDomain, type TrustDomain } from "../spiffe/id.ts";
 
-const trustDomain = z.string().transform((text, context): TrustDomain => {
-  try {
-    return parseTrustDomain(text);
-  } catch (error) {
-    if (!(error instanceof SpiffeError)) throw error;
-    context.addIssue({ code: "custom", message: `${error.message}, got ${text.slice(0, 64)}` });
-    return z.NEVER;
-  }
+/** The shortest life that is given to a certificate. */
+const leastTtl = { leastSeconds: 5 };
+const always = { leastSeconds: 0 };
+
+const advertised = parsed((text) => {
+  const { host, port } = parseAddress(text);
+  if (isWildcard(host)) throw new AddressError(`${text} means every address of this host, and no node can dial it`);
+  if (port === 0) throw new AddressError(`${text} has port 0, and no node can dial it`);
+  return formatAddress({ host, port });
 });
 
-/** host:port that other nodes dial. */
-const advertise = address().refine((text) => {
-  try {
-    return !isWildcard(parseAddress(text).host);
-  } catch {
-    return true; // Said already.
-  }
-}, "is every address of this host, and nobody can dial it");
-
-const publicUrl = z.string().refine((text) => /^http:\/\/[A-Za-z0-9.:[\]-]+$/.test(text), "must be http://HOST[:PORT]");
-
-const schema = z.strictObject({
-  trust_domain: trustDomain,
-  data_dir: z.string().min(1).default("./.signet"),
-  listen: z
-    .strictObject({
-      api: address().default("127.0.0.1:7443"),
-      admin: z.string().min(1).optional(),
-      web: address().default("127.0.0.1:7444"),
-      public: address().default("127.0.0.1:7080"),
-      ops: address().default("127.0.0.1:7090"),
-    })
-    .prefault({} as never), // Each setting below brings its own default.
-  advertise: advertise.optional(),
-  names: z.array(z.string().min(1).max(253)).max(90).optional(),
-  public_url: publicUrl.optional(),
-  refresh_hint: duration("300s"),
-  lifetimes: z
-    .strictObject({
-      agent: duration("24h", 5),
-      server: duration("24h", 5),
-      admin: duration("12h", 5),
-      workload: duration("1h", 5),
-    })
-    .prefault({} as never), // Each setting below brings its own default.
-  agent_grace: duration("30d", 0),
-  intermediate_ttl: duration("0s", 0),
-  rotation: z
-    .strictObject({ prepare_at: part(0.5), activate_at: part(2 / 3), acknowledge_wait: duration("5m", 0) })
-    .prefault({} as never), // Each setting below brings its own default.
-  retention: duration("30d", 3600),
-  full_read: duration("5m", 1),
-  report_interval: duration("30s", 1),
-  drain: duration("10s", 0),
-  limits: z
-    .strictObject({
-      anonymous_connections: wholeNumber(256, { min: 1, max: 10_000 }),
-      connections: wholeNumber(4096, { min: 16, max: 100_000 }),
-      handshake: duration("10s"),
-      anonymous_life: duration("30s"),
-    })
-    .prefault({} as never), // Each setting below brings its own default.
-  key_passphrase_file: z.string().min(1).optional(),
-  log: logFields,
+const nameOfServer = parsed((text) => {
+  if (isIP(text) === 0 && !isHostName(text)) throw new AddressError(`${text} is neither a DNS name nor an IP address`);
+  return text.toLowerCase();
 });
 
-export const serverSchema: z.ZodObject = schema;
+const publicUrl = parsed((text) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isPlain = url?.protocol === "http:" && url.username === "" && url.search === "" && url.hash === "";
+  if (url === undefined || !isPlain || url.hostname === "") {
+    throw new AddressError(
+      `${text} must be http://HOST or http://HOST:PORT/PATH: CRLs are signed and fetched without TLS`,
+    );
+  }
+  return url.href.replace(/\/$/, "");
+});
+
+const root = group(
+  {
+    trust_domain: required(
+      parsed(parseTrustDomain),
+      "name of the trust domain, such as prod.example; it can never change",
+    ),
+    data_dir: withDefault(anyText, "./.signet", "directory of keys and store, 0700"),
+    listen: group(
+      {
+        api: withDefault(address, "127.0.0.1:7443", "agents and remote admins, gRPC over TLS 1.3"),
+        admin: optional(anyText, "path of the admin socket; DATA/admin.sock by default"),
+        web: withDefault(address, "127.0.0.1:7444", "bundle endpoint, EST, ACME; not opened yet"),
+        public: withDefault(
+          address,
+          "127.0.0.1:7080",
+          "CRLs, OCSP and CA certificates over plain HTTP; not opened yet",
+        ),
+        ops: withDefault(address, "127.0.0.1:7090", "/metrics, /livez and /readyz over plain HTTP"),
+      },
+      { help: "where the server listens" },
+    ),
+    advertise: optional(advertised, "host:port that join strings carry and that nodes dial"),
+    names: optional(texts(nameOfServer, { least: 1, most: 90 }), "DNS names and addresses in the server's certificate"),
+    public_url: optional(
+      publicUrl,
+      "where CRLs, OCSP and CA certificates are found, for certificates; none by default",
+    ),
+    refresh_hint: withDefault(duration(), "300s", "how often holders of the bundle should look for a newer one"),
+    lifetimes: group(
+      {
+        agent: withDefault(duration(leastTtl), "24h", "agents' certificates"),
+        server: withDefault(duration(leastTtl), "24h", "the server's own certificate"),
+        admin: withDefault(duration(leastTtl), "12h", "admins' certificates"),
+        workload: withDefault(duration(leastTtl), "1h", "identities whose entry names no ttl"),
+      },
+      { help: "life of certificates, from the moment of issue" },
+    ),
+    agent_grace: withDefault(
+      duration(always),
+      "30d",
+      "how long after its certificate ended an agent may come back by its key; 0 = never",
+    ),
+    intermediate_ttl: withDefault(
+      duration({ leastSeconds: 20 }),
+      "30d",
+      "life of the intermediates that follow the first",
+    ),
+    crl: group(
+      {
+        intermediate: withDefault(
+          duration({ leastSeconds: 60 }),
+          "7d",
+          "an intermediate's CRL; signed anew after a seventh",
+        ),
+        root: withDefault(duration({ leastSeconds: 60 }), "365d", "a root's CRL; signed at init and at each ceremony"),
+      },
+      { help: "how long a CRL says it is good for" },
+    ),
+    rotation: group(
+      {
+        prepare_at: withDefault(share(), "0.5", "part of an intermediate's life after which its successor is prepared"),
+        activate_at: withDefault(share(), "0.667", "part of its life after which the successor signs"),
+        acknowledge_wait: withDefault(
+          duration(always),
+          "5m",
+          "how long activation waits for agents to have the successor's CRL",
+        ),
+      },
+      {
+        help: "when intermediates change by themselves",
+        check: ({ prepare_at, activate_at }, complain) => {
+          if (prepare_at >= activate_at)
+            complain("prepare_at", `must be less than activate_at (${activate_at}), got ${prepare_at}`);
+        },
+      },
+    ),
+    retention: withDefault(duration({ leastSeconds: 3600 }), "30d", "how long an ended certificate stays in the store"),
+    full_read: withDefault(duration(), "5m", "how often an agent's stream brings everything once more"),
+    report_interval: withDefault(duration(), "30s", "how often an agent reports, changes aside"),
+    drain: withDefault(duration(always), "10s", "time for running calls after TERM"),
+    limits: group(
+      {
+        connections: withDefault(number({ least: 16, most: 100_000 }), "4096", "connections to api"),
+        anonymous_connections: withDefault(
+          number({ least: 1, most: 10_000 }),
+          "256",
+          "connections without a certificate, oldest closed first",
+        ),
+        handshake: withDefault(duration(), "10s", "time to a finished handshake"),
+        anonymous_life: withDefault(duration(), "30s", "life of a connection without a certificate"),
+      },
+      { help: "what strangers may use" },
+    ),
+    key_passphrase_file: optional(anyText, "file with the passphrase of the keys in the data directory"),
+    log: group(
+      {
+        level: withDefault(oneOf(logLevels), "info", "debug, info, warn or error"),
+        format: withDefault(oneOf(logFormats), "auto", "text, json, or auto: text on a terminal"),
+      },
+      { help: "the log, on stderr" },
+    ),
+  },
+  { help: "configuration of signet server" },
+);
+
+function share(): ReturnType<typeof number> {
+  return number({ least: 0.01, most: 0.99, whole: false });
+}
 
 export interface ServerConfig {
   readonly trustDomain: TrustDomain;
@@ -91,10 +166,13 @@ export interface ServerConfig {
     readonly api: string;
     /** Path of the unix socket; undefined: DATA/admin.sock. */
     readonly admin: string | undefined;
+    readonly web: string;
+    readonly public: string;
     readonly ops: string;
   };
   readonly advertise: string | undefined;
   readonly names: readonly string[] | undefined;
+  /** Without a slash at its end. */
   readonly publicUrl: string | undefined;
   readonly refreshHintSeconds: number;
   readonly lifetimes: {
@@ -103,18 +181,24 @@ export interface ServerConfig {
     readonly adminSeconds: number;
     readonly workloadSeconds: number;
   };
+  /** 0: never. */
   readonly agentGraceSeconds: number;
-  /** Life of the intermediates that follow the first; 0: as long as the one that they follow. */
+  /** Life of the intermediates that follow the first. */
   readonly intermediateTtlSeconds: number;
-  readonly rotation: { readonly prepareAt: number; readonly activateAt: number; readonly acknowledgeWaitSeconds: number };
+  readonly crl: { readonly intermediateSeconds: number; readonly rootSeconds: number };
+  readonly rotation: {
+    readonly prepareAt: number;
+    readonly activateAt: number;
+    readonly acknowledgeWaitSeconds: number;
+  };
   /** How long an ended certificate stays in the store. */
   readonly retentionSeconds: number;
   readonly fullReadSeconds: number;
   readonly reportIntervalSeconds: number;
   readonly drainSeconds: number;
   readonly limits: {
-    readonly anonymousConnections: number;
     readonly connections: number;
+    readonly anonymousConnections: number;
     readonly handshakeSeconds: number;
     readonly anonymousLifeSeconds: number;
   };
@@ -124,9 +208,9 @@ export interface ServerConfig {
 
 export interface LoadedServerConfig {
   readonly config: ServerConfig;
+  /** What is in force, as it would be written, by dotted path. Nothing in it is secret. */
+  readonly settings: ReadonlyMap<string, Shown>;
   readonly sources: ReadonlyMap<string, Source>;
-  /** The settings as they are in force, for --print-config: dotted path to value. Nothing in it is secret. */
-  readonly settings: ReadonlyMap<string, unknown>;
 }
 
 export interface ConfigPlaces {
@@ -134,103 +218,105 @@ export interface ConfigPlaces {
   /** Dotted path to text. */
   readonly flags: Readonly<Record<string, string>>;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** What the data directory itself says, used where nothing else does. */
+  /** What the data directory itself says, used where there is no file and nothing else says it. */
   readonly trustDomain?: string | undefined;
+}
+
+/**
+ * Variables that mean something to the command line, or to the agent. A process inherits all of them, and refuses only
+ * what nobody knows.
+ */
+const otherVariables: readonly string[] = [
+  "SIGNET_CONFIG",
+  "SIGNET_ADMIN",
+  "SIGNET_IDENTITY",
+  "SIGNET_JOIN_FILE",
+  "SIGNET_SERVER",
+  "SIGNET_LISTEN_WORKLOAD",
+];
+
+/** Dotted paths of the settings that can be variables and flags. */
+export function serverTextPaths(): readonly string[] {
+  return textPaths(root);
 }
 
 /** Reads the whole configuration. Throws ConfigError with one line. */
 export async function loadServerConfig(places: ConfigPlaces): Promise<LoadedServerConfig> {
-  const path = places.configFile ?? places.env["SIGNET_CONFIG"];
-  const file = path === undefined || path === "" ? undefined : await readConfigFile(path);
-  const environment = new Map(environmentSettings(serverSchema, places.env, otherVariables));
-  const passphraseFile = places.env["SIGNET_KEY_PASSPHRASE_FILE"];
-  if (passphraseFile !== undefined && passphraseFile !== "") {
-    environment.set("key_passphrase_file", { name: "SIGNET_KEY_PASSPHRASE_FILE", text: passphraseFile });
-  }
-  const flags = new Map(Object.entries(places.flags).map(([path, text]) => [path, { name: flagName(path), text }]));
-  return judgeServerConfig({ file, environment, flags }, places.trustDomain);
+  const named = places.configFile ?? places.env["SIGNET_CONFIG"];
+  const file = named === undefined || named === "" ? undefined : await readConfigFile(named);
+  return judgeServerConfig({ file, env: places.env, flags: places.flags }, places.trustDomain);
 }
 
-/** Judges a configuration that is at hand. `trustDomain` stands in where none is set. Throws ConfigError. */
-export function judgeServerConfig(input: Parameters<typeof loadConfig>[1], trustDomain?: string): LoadedServerConfig {
-  const known = trustDomain === undefined || input.file !== undefined ? input : withTrustDomain(input, trustDomain);
-  const { config, sources } = loadConfig(serverSchema, known);
-  const read = config as unknown as SnakeConfig;
-  if (read.rotation.prepare_at > read.rotation.activate_at) {
-    throw new ConfigError("rotation.prepare_at is after rotation.activate_at");
-  }
-  const settings = new Map(settingPaths(serverSchema).map((path) => [path, valueAt(config, path)]));
-  return { config: fromSnake(read), sources, settings };
+/** Judges a configuration that is at hand; `trustDomain` stands in where there is no file. Throws ConfigError. */
+export async function judgeServerConfig(
+  input: Omit<ConfigInput, "otherVariables">,
+  trustDomain?: string,
+): Promise<LoadedServerConfig> {
+  const isSaid =
+    input.file !== undefined || (input.env["SIGNET_TRUST_DOMAIN"] ?? "") !== "" || "trust_domain" in input.flags;
+  const stamped = isSaid || trustDomain === undefined ? {} : { trust_domain: trustDomain };
+  const { config, settings } = await loadConfig(root, {
+    ...input,
+    otherVariables,
+    flags: { ...stamped, ...input.flags },
+  });
+  const listed = settings.map((each) => (each.path in stamped ? { ...each, source: stampSource } : each));
+  return {
+    config: fromSnake(config),
+    settings: new Map(listed.map(({ path, value }) => [path, value])),
+    sources: new Map(listed.map(({ path, source }) => [path, source])),
+  };
 }
 
-function withTrustDomain(input: Parameters<typeof loadConfig>[1], trustDomain: string): Parameters<typeof loadConfig>[1] {
-  if (input.environment.has("trust_domain") || input.flags.has("trust_domain")) return input;
-  const flags = new Map(input.flags).set("trust_domain", { name: "the data directory", text: trustDomain });
-  return { ...input, flags };
+const stampSource: Source = { kind: "default", name: "the data directory" };
+
+/** The configuration in force as a file, each setting with its source: for --print-config. */
+export function serverConfigText({ settings, sources }: Pick<LoadedServerConfig, "settings" | "sources">): string {
+  return configText([...settings].map(([path, value]) => ({ path, value, source: sources.get(path) ?? stampSource })));
 }
 
-interface SnakeConfig {
-  readonly trust_domain: TrustDomain;
-  readonly data_dir: string;
-  readonly listen: { readonly api: string; readonly admin?: string; readonly ops: string };
-  readonly advertise?: string;
-  readonly names?: readonly string[];
-  readonly public_url?: string;
-  readonly refresh_hint: number;
-  readonly lifetimes: { readonly agent: number; readonly server: number; readonly admin: number; readonly workload: number };
-  readonly agent_grace: number;
-  readonly intermediate_ttl: number;
-  readonly rotation: { readonly prepare_at: number; readonly activate_at: number; readonly acknowledge_wait: number };
-  readonly retention: number;
-  readonly full_read: number;
-  readonly report_interval: number;
-  readonly drain: number;
-  readonly limits: { readonly anonymous_connections: number; readonly connections: number; readonly handshake: number; readonly anonymous_life: number };
-  readonly key_passphrase_file?: string;
-  readonly log: { readonly level: LogLevel; readonly format: LogFormat };
+/** JSON Schema of server.yaml. */
+export function serverConfigSchema(): JsonSchema {
+  return configJsonSchema(root, "server.yaml of Signet");
 }
 
-function fromSnake(read: SnakeConfig): ServerConfig {
+type Snake = ReturnType<typeof root.read>;
+
+function fromSnake(read: Snake): ServerConfig {
+  const { listen, lifetimes, crl, rotation, limits } = read;
   return {
     trustDomain: read.trust_domain,
     dataDir: read.data_dir,
-    listen: { api: read.listen.api, admin: read.listen.admin, ops: read.listen.ops },
+    listen: { api: listen.api, admin: listen.admin, web: listen.web, public: listen.public, ops: listen.ops },
     advertise: read.advertise,
     names: read.names,
     publicUrl: read.public_url,
     refreshHintSeconds: read.refresh_hint,
     lifetimes: {
-      agentSeconds: read.lifetimes.agent,
-      serverSeconds: read.lifetimes.server,
-      adminSeconds: read.lifetimes.admin,
-      workloadSeconds: read.lifetimes.workload,
+      agentSeconds: lifetimes.agent,
+      serverSeconds: lifetimes.server,
+      adminSeconds: lifetimes.admin,
+      workloadSeconds: lifetimes.workload,
     },
     agentGraceSeconds: read.agent_grace,
     intermediateTtlSeconds: read.intermediate_ttl,
+    crl: { intermediateSeconds: crl.intermediate, rootSeconds: crl.root },
     rotation: {
-      prepareAt: read.rotation.prepare_at,
-      activateAt: read.rotation.activate_at,
-      acknowledgeWaitSeconds: read.rotation.acknowledge_wait,
+      prepareAt: rotation.prepare_at,
+      activateAt: rotation.activate_at,
+      acknowledgeWaitSeconds: rotation.acknowledge_wait,
     },
     retentionSeconds: read.retention,
     fullReadSeconds: read.full_read,
     reportIntervalSeconds: read.report_interval,
     drainSeconds: read.drain,
     limits: {
-      anonymousConnections: read.limits.anonymous_connections,
-      connections: read.limits.connections,
-      handshakeSeconds: read.limits.handshake,
-      anonymousLifeSeconds: read.limits.anonymous_life,
+      connections: limits.connections,
+      anonymousConnections: limits.anonymous_connections,
+      handshakeSeconds: limits.handshake,
+      anonymousLifeSeconds: limits.anonymous_life,
     },
     keyPassphraseFile: read.key_passphrase_file,
     log: read.log,
   };
-}
-
-function valueAt(config: unknown, path: string): unknown {
-  return path.split(".").reduce<unknown>((at, key) => (typeof at === "object" && at !== null ? (at as Record<string, unknown>)[key] : undefined), config);
-}
-
-function flagName(path: string): string {
-  return path === "the data directory" ? path : `--${path.replaceAll(".", "-").replaceAll("_", "-")}`;
 }

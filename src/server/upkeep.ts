@@ -38,14 +38,17 @@ export async function repeat(
 /** Rotates what is due and says what it did; asks for the root's key once, not every second. */
 export function rotationUpkeep(deps: RotationDeps & { readonly log: Logger }): () => Promise<void> {
   let asked = false;
+  let mayBeLeft = true; // A kill between the commit and the key, in a former process.
   return async () => {
+    if (mayBeLeft) await destroyRetiredKeys(deps);
+    mayBeLeft = true;
     const looked = await rotateWhatIsDue(deps);
     for (const step of looked.done) deps.log.info({ step, unacknowledged: looked.waitingFor }, "authority rotated");
     if (looked.rootKeyWanted && !asked) {
       deps.log.warn({ try: "signet authority rotate --root-key FILE" }, "the intermediate needs a successor and the root key is not on this server");
     }
     asked = looked.rootKeyWanted;
-    if (looked.done.length > 0) await destroyRetiredKeys(deps);
+    mayBeLeft = false;
   };
 }
 

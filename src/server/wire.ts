@@ -6,6 +6,7 @@ import { AdminServiceService } from "../../proto/gen/signet/v1/admin.ts";
 import { BundleServiceService } from "../../proto/gen/signet/v1/bundle.ts";
 import { IssuanceServiceService } from "../../proto/gen/signet/v1/issuance.ts";
 import type { RotationDeps } from "../authority/rotation.ts";
+import { createOneAtATime } from "../authority/one-at-a-time.ts";
 import { openTrustState, type TrustState } from "../authority/trust-state.ts";
 import type { IssueDeps } from "../issuing/issue.ts";
 import { createLine, type LineDeps } from "../issuing/line.ts";
@@ -111,6 +112,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     random,
     announcements,
     state,
+    oneAtATime: createOneAtATime(),
     settings: {
       ...config.rotation,
       acknowledgeWaitMs: config.rotation.acknowledgeWaitSeconds * 1000,

@@ -491,6 +491,8 @@ describe("under load", () => {
       db.commit([putIfAbsent(things, thing("bad"))]),
       db.commit([putIfAbsent(things, thing("good"))]),
     ]);
+    const error = await refused(db.get(things, "bad"), "unavailable");
+    expect(error.message).toContain('record "bad" of things cannot be read now');
     expect(answers[0]).toMatchObject({ status: "fulfilled", value: { done: true } });
     expect(answers[1]).toMatchObject({ status: "rejected", reason: { code: "unavailable" } });
     expect(answers[2]).toMatchObject({ status: "fulfilled", value: { done: false } });

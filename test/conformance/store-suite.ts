@@ -63,6 +63,20 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
         expect((await db.get(things, "a"))?.value.tags).toEqual(["x"]);
       });
 
+      test("gives octets of its own to a decoder that does not copy", async () => {
+        const raw: Collection<{ readonly octets: Uint8Array }> = {
+          name: "raw",
+          key: () => "k",
+          indexes: {},
+          version: 1,
+          encode: ({ octets }) => Buffer.from(octets),
+          decode: (octets) => ({ octets }),
+        };
+        await db.commit([putIfAbsent(raw, { octets: Buffer.from([1, 2, 3]) })]);
+        (await db.get(raw, "k"))?.value.octets.fill(9);
+        expect([...((await db.get(raw, "k"))?.value.octets ?? [])]).toEqual([1, 2, 3]);
+      });
+
       test("keeps apart keys that differ in case, length and Unicode form", async () => {
         const keys = ["a", "A", "aa", "a/", "é", "e\u0301", "\u{1d11e}", "\uffff", "~", "\x01", " ", "x".repeat(512)];
         await store(db, ...keys.map((key, size) => thing(key, { size })));

@@ -5,6 +5,7 @@ import {
   Metadata,
   Server,
   ServerCredentials,
+  type ServerWritableStream,
   status,
 } from "@grpc/grpc-js";
 import { Status } from "../../proto/gen/google/rpc/status.ts";
@@ -51,30 +52,18 @@ export async function startFakeAdmin(socketPath: string, answers: Partial<AdminA
   const handlers: Record<string, handleUnaryCall<unknown, unknown> | handleServerStreamingCall<unknown, unknown>> = {};
   for (const method of Object.keys(AdminServiceService) as AdminMethod[]) {
     const answer = all[method] as (request: unknown) => unknown;
-    handlers[method] = AdminServiceService[method].responseStream
-      ? async (call: Parameters<handleServerStreamingCall<unknown, unknown>>[0]) => {
-          requests.push({ method, request: call.request });
-          try {
-            for await (const message of answer(call.request) as AsyncIterable<unknown>) {
-              if (call.cancelled) return;
-              call.write(message);
-            }
-            call.end();
-          } catch (error) {
-            call.emit("error", asServiceError(error));
-          }
-        }
-      : async (
-          call: Parameters<handleUnaryCall<unknown, unknown>>[0],
-          callback: Parameters<handleUnaryCall<unknown, unknown>>[1],
-        ) => {
-          requests.push({ method, request: call.request });
-          try {
-            callback(null, await answer(call.request));
-          } catch (error) {
-            callback(asServiceError(error));
-          }
-        };
+    const stream: handleServerStreamingCall<unknown, unknown> = (call) => {
+      requests.push({ method, request: call.request });
+      void writeAll(call, answer(call.request) as AsyncIterable<unknown>);
+    };
+    const unary: handleUnaryCall<unknown, unknown> = (call, callback) => {
+      requests.push({ method, request: call.request });
+      void (async () => answer(call.request))().then(
+        (response) => callback(null, response),
+        (error: unknown) => callback(asServiceError(error)),
+      );
+    };
+    handlers[method] = AdminServiceService[method].responseStream ? stream : unary;
   }
   server.addService(AdminServiceService, handlers);
   await new Promise<void>((resolve, reject) => {
@@ -83,6 +72,18 @@ export async function startFakeAdmin(socketPath: string, answers: Partial<AdminA
     );
   });
   return { socketPath, requests, close: () => server.forceShutdown() };
+}
+
+async function writeAll(call: ServerWritableStream<unknown, unknown>, messages: AsyncIterable<unknown>): Promise<void> {
+  try {
+    for await (const message of messages) {
+      if (call.cancelled) return;
+      call.write(message);
+    }
+    call.end();
+  } catch (error) {
+    call.emit("error", asServiceError(error));
+  }
 }
 
 class Refused extends Error {
@@ -148,7 +149,7 @@ export const fakeRootDer: Uint8Array = Uint8Array.from(
 );
 
 /** A join string's shape; its secret is none. */
-export const fakeJoinString =
+const fakeJoinString =
   "sgj1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0-Pw";
 
 export function fakeAuthority(fields: Partial<Authority> = {}): Authority {
@@ -177,7 +178,7 @@ export function fakeAuthority(fields: Partial<Authority> = {}): Authority {
   };
 }
 
-export const fakeAuthorities: readonly Authority[] = [
+const fakeAuthorities: readonly Authority[] = [
   fakeAuthority({
     name: "root-1",
     kind: "root",
@@ -238,7 +239,7 @@ export function fakeStatus(fields: Partial<GetStatusResponse> = {}): GetStatusRe
   };
 }
 
-export function fakeToken(fields: Partial<Token> = {}): Token {
+function fakeToken(fields: Partial<Token> = {}): Token {
   return {
     tokenId: "5d1c07aa9a1e",
     spiffeId: "spiffe://prod.example/agent/one",
@@ -253,7 +254,7 @@ export function fakeToken(fields: Partial<Token> = {}): Token {
   };
 }
 
-export const fakeTokens: readonly Token[] = [
+const fakeTokens: readonly Token[] = [
   fakeToken(),
   fakeToken({
     tokenId: "0b2e4f607182",
@@ -309,7 +310,7 @@ export function fakeEntry(
 
 const notJoined: Partial<EntryState> = { agentJoined: false, agentConnected: false, reported: undefined };
 
-export const fakeEntries: readonly EntryState[] = [
+const fakeEntries: readonly EntryState[] = [
   fakeEntry(),
   fakeEntry(notJoined, {
     entryId: "e-2",
@@ -352,7 +353,7 @@ export function fakeNode(fields: Partial<Node> = {}): Node {
   };
 }
 
-export const fakeNodes: readonly Node[] = [
+const fakeNodes: readonly Node[] = [
   fakeNode(),
   fakeNode({
     spiffeId: "spiffe://prod.example/agent/db-3",
@@ -399,7 +400,7 @@ export function fakeCertificate(fields: Partial<CertificateRecord> = {}): Certif
   };
 }
 
-export const fakeCertificates: readonly CertificateRecord[] = [
+const fakeCertificates: readonly CertificateRecord[] = [
   fakeCertificate(),
   fakeCertificate({
     serialHex: "5a00112233445566778899aabbccddee",

@@ -421,6 +421,8 @@ describe("a running agent", () => {
     expect(server.calls.filter((call) => call === "sync").length).toBeGreaterThanOrEqual(2);
     expect(server.calls).not.toContain("attest recoverStart");
     expect(agent.cache.get(idA)?.renewal.failures).toBe(0);
+    // The third conversation begins once the second certificate is kept.
+    await server.until(() => server.calls.filter((call) => call === "sync").length >= 3);
     expect((await node()).own.held?.serialHex).toBe(server.issued.findLast(({ spiffeId }) => spiffeId.includes("/agent/"))?.serialHex);
   });
 

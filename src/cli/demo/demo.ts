@@ -137,7 +137,9 @@ class Run {
     if (totals.failed > 0) problems.push(`${totals.failed} ${totals.failed === 1 ? "call" : "calls"} failed`);
     if (recorded.known < recorded.seen)
       problems.push(`${recorded.seen - recorded.known} certificates are not in the store`);
-    if (!this.#interrupted) problems.push(...strangers.flatMap(strangerProblem));
+    // What ended the run early is the reason why a stranger never came.
+    const early = this.#interrupted || problems.length > 0;
+    problems.push(...strangers.flatMap((stranger) => strangerProblem(stranger, { early })));
     return { totals, seconds, problems, interrupted: this.#interrupted, moved: this.#moved, strangers, recorded };
   }
 
@@ -179,17 +181,20 @@ function countedBy(service: Service | undefined): Counted {
   return { stats, authorities };
 }
 
-function strangerProblem({ kind, state, detail }: StrangerView): readonly string[] {
+function strangerProblem(
+  { kind, state, detail }: StrangerView,
+  { early }: { readonly early: boolean },
+): readonly string[] {
   switch (state) {
     case "refused":
       return [];
     case "let in":
       return [`a stranger was let in, ${kind}: ${detail}`];
     case "untried":
-      return [`a stranger could not be tried, ${kind}: ${detail}`];
+      return early ? [] : [`a stranger could not be tried, ${kind}: ${detail}`];
     case "waiting":
     case "knocking":
-      return [`a stranger did not come to knock: ${kind}`];
+      return early ? [] : [`a stranger did not come to knock: ${kind}`];
   }
 }
 

@@ -1,11 +1,17 @@
 import { type ConnectionOptions, connect } from "node:tls";
 
 import type { Clock } from "../../platform/clock.ts";
+import { certificatesFromPem } from "../../x509/certificate.ts";
 
 /** A certificate chain and its key, PEM; without them nothing is shown to the other side. */
 export interface KnockIdentity {
   readonly chainPem: string;
   readonly keyPem: string;
+}
+
+/** When the leaf of an identity ends, Unix milliseconds. */
+export function endOf({ chainPem }: KnockIdentity): number {
+  return certificatesFromPem(chainPem)[0]?.notAfter.getTime() ?? 0;
 }
 
 /** What somebody got who knocked. */

@@ -83,8 +83,7 @@ export function parseServiceLine(line: string): ServiceLine | undefined {
         slowestMs: numberOf(value["slowestMs"]),
         serials: numberOf(value["serials"]),
         refused: countsOf(value["refused"]),
-        tls:
-          typeof value["tls"] === "string" ? [value["tls"]].filter((version) => version !== "") : textsOf(value["tls"]),
+        tls: textsOf(value["tls"]),
       };
     default:
       return { event: "other", name: event };

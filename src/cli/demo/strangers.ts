@@ -1,6 +1,6 @@
 import type { Clock } from "../../platform/clock.ts";
 import { foreignIdentity } from "./foreign-ca.ts";
-import { type KnockIdentity, knock } from "./knock.ts";
+import { endOf, type KnockIdentity, knock } from "./knock.ts";
 import type { StrangerKind } from "./scene.ts";
 import type { ServiceReports } from "./service.ts";
 import type { Stage } from "./stage.ts";
@@ -18,8 +18,6 @@ const reasons: Readonly<Record<StrangerKind, readonly string[]>> = {
 export interface Outsiders {
   readonly mallory: KnockIdentity;
   readonly late: KnockIdentity;
-  /** When the certificate of `late` ends, Unix milliseconds. */
-  readonly lateEndsAt: number;
 }
 
 interface Knocking {
@@ -54,9 +52,28 @@ export async function letStrangersKnock(
   for (const [kind, identity] of visits) {
     await clock.sleep(options.apartMs, { signal });
     if (kind === "expired")
-      await clock.sleep(Math.max(0, outsiders.lateEndsAt + 1500 - clock.now().getTime()), { signal });
+      await clock.sleep(Math.max(0, endOf(outsiders.late) + 1500 - clock.now().getTime()), { signal });
     signal.throwIfAborted();
     await visit(deps, kind, identity());
+  }
+}
+
+/** A rule of B in few words; B's own sentence is in the events. */
+function wordsFor(
+  reason: string,
+  { at, endedAt }: { readonly at: number; readonly endedAt: number },
+): string | undefined {
+  switch (reason) {
+    case "no_certificate":
+      return "certificate required";
+    case "issuer_unknown":
+      return "issuer is not in the bundle";
+    case "id_not_allowed":
+      return "/svc/mallory is not on B's list";
+    case "expired":
+      return `ended ${Math.max(1, Math.round((at - endedAt) / 1000))} s ago`;
+    default:
+      return undefined;
   }
 }
 
@@ -83,8 +100,9 @@ async function visit(deps: Knocking, kind: StrangerKind, identity: KnockIdentity
     stage.tell("stranger", `${kind}: no rule of B counted it`, { kind, ...answer });
     return;
   }
-  const reason = reasons[kind].find((each) => b.detailOf(each) !== undefined) ?? reasons[kind][0] ?? "";
-  const detail = b.detailOf(reason) ?? reason.replaceAll("_", " ");
+  const reason = reasons[kind].find((each) => b.detailOf(each) !== undefined) ?? "";
+  const detail =
+    wordsFor(reason, { at, endedAt: identity === undefined ? at : endOf(identity) }) ?? b.detailOf(reason) ?? "";
   stage.changeStranger(kind, { state: "refused", detail, at });
   stage.tell("stranger", `${kind}: refused, ${detail}`, { kind, reason, ...answer });
 }

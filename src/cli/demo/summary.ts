@@ -24,7 +24,9 @@ export function summaryLines(outcome: Outcome): readonly string[] {
   const { totals, problems, recorded } = outcome;
   return [
     headline(outcome),
-    ...problems.flatMap((problem) => wrap(plain(problem), 63).map((line) => `  problem      ${line}`)),
+    ...problems.flatMap((problem) =>
+      wrap(plain(problem), 63).map((line, index) => `  ${(index === 0 ? "problem" : "").padEnd(12)} ${line}`),
+    ),
     fact("calls", totals.calls, callsText(totals)),
     fact("rotations", totals.rotations, rotationsText(totals)),
     fact("authorities", totals.authorities, authoritiesText(outcome)),

@@ -43,7 +43,7 @@ export function drawView(scene: Scene, now: number): readonly string[] {
 
 /** One event, as the view and the pipe show it: ` 00:31  /svc/a   4th identity on disk`. */
 export function eventLine(scene: Pick<Scene, "startedAt">, event: SceneEvent): string {
-  return plain(` ${clockOf(scene, event.at)}  ${event.subject.padEnd(8)} ${event.text}`);
+  return plain(` ${clockOf(scene, event.at)}  ${event.subject.padEnd(9)} ${event.text}`);
 }
 
 function heading(scene: Scene, now: number): string {

@@ -2,7 +2,6 @@
 import { readFile, realpath, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { certificatesFromPem } from "../../x509/certificate.ts";
 import { type AdminPeer, readEndpoints, withAdmin } from "../connect.ts";
 import type { Cli } from "../context.ts";
 import { type Crew, commandPath, type Member, samplePath } from "./crew.ts";
@@ -79,35 +78,26 @@ export async function buildWorld(builder: Builder, options: { readonly ttlSecond
     mallory: join(folders.work, "mallory"),
     late: join(folders.work, "late"),
   };
-  const one = await startAgent(builder, { name: "one", admin, identities: [["/svc/a", places.a]] });
-  const two = await startAgent(builder, {
-    name: "two",
-    admin,
-    identities: [
-      ["/svc/b", places.b],
-      ["/svc/mallory", places.mallory],
-      ["/svc/late", places.late],
-    ],
-  });
-
+  // Entries first: an agent that joins finds its own at once.
   const { ttlSeconds } = options;
-  await admin("cannot create the entries", async (peer) => {
-    const create = (id: string, agent: string, more: { readonly ttlSeconds: number; readonly dnsNames?: string[] }) =>
-      peer.call("createEntry", {
-        id,
-        agent,
-        selectors: [],
-        dnsNames: more.dnsNames ?? [],
-        ipAddresses: [],
-        ttlSeconds: more.ttlSeconds,
-        hint: "",
-        reason: "demo",
-      });
-    await create("/svc/late", "two", { ttlSeconds: lateTtlSeconds });
-    await create("/svc/mallory", "two", { ttlSeconds: malloryTtlSeconds });
-    await create("/svc/a", "one", { ttlSeconds, dnsNames: ["a.demo.signet"] });
-    await create("/svc/b", "two", { ttlSeconds, dnsNames: ["b.demo.signet"] });
-  });
+  await createEntries(admin, [
+    { path: "/svc/a", agent: "one", ttlSeconds },
+    { path: "/svc/b", agent: "two", ttlSeconds },
+    { path: "/svc/mallory", agent: "two", ttlSeconds: malloryTtlSeconds },
+    { path: "/svc/late", agent: "two", ttlSeconds: lateTtlSeconds },
+  ]);
+  const agents = await Promise.all([
+    startAgent(builder, { name: "one", admin, identities: [["/svc/a", places.a]] }),
+    startAgent(builder, {
+      name: "two",
+      admin,
+      identities: [
+        ["/svc/b", places.b],
+        ["/svc/mallory", places.mallory],
+        ["/svc/late", places.late],
+      ],
+    }),
+  ]);
 
   const late = await identityOnDisk(builder, places.late, "/svc/late");
   // Its first leaf is kept; without the entry there will be no other.
@@ -122,14 +112,27 @@ export async function buildWorld(builder: Builder, options: { readonly ttlSecond
   return {
     server,
     api,
-    agents: [one, two],
+    agents,
     agentDirs: ["one", "two"].map((name) => agentDir(folders, name)),
     identityDirs: Object.values(places),
     a,
     b,
-    outsiders: { mallory, late, lateEndsAt: endOf(late) },
+    outsiders: { mallory, late },
     admin,
   };
+}
+
+async function createEntries(
+  admin: World["admin"],
+  entries: readonly { readonly path: string; readonly agent: string; readonly ttlSeconds: number }[],
+): Promise<void> {
+  await admin("cannot create the entries", async (peer) => {
+    for (const { path, agent, ttlSeconds } of entries) {
+      const dnsNames = [`${path.slice("/svc/".length)}.${trustDomain}`];
+      const more = { selectors: [], ipAddresses: [], hint: "", reason: "demo" };
+      await peer.call("createEntry", { id: path, agent, dnsNames, ttlSeconds, ...more });
+    }
+  });
 }
 
 async function startServer(builder: Builder, dir: string): Promise<{ readonly server: Member; readonly api: string }> {
@@ -273,8 +276,4 @@ async function readIdentity(dir: string): Promise<KnockIdentity | undefined> {
     // Not there yet, or gone while it was read: the next round tells.
     return undefined;
   }
-}
-
-function endOf({ chainPem }: KnockIdentity): number {
-  return certificatesFromPem(chainPem)[0]?.notAfter.getTime() ?? 0;
 }

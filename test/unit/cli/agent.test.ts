@@ -41,7 +41,9 @@ function joinString(kind: "agent" | "admin" = "agent"): string {
   return encodeJoinString({
     kind,
     trustDomain,
-    subject: parseSpiffeId(kind === "agent" ? "spiffe://prod.example/agent/one" : "spiffe://prod.example/signet/admin/ann"),
+    subject: parseSpiffeId(
+      kind === "agent" ? "spiffe://prod.example/agent/one" : "spiffe://prod.example/signet/admin/ann",
+    ),
     addresses: ["127.0.0.1:7443"],
     secret: Uint8Array.from(randomBytes(32)),
     rootPins: [Uint8Array.from(randomBytes(32))],
@@ -52,7 +54,12 @@ function joinString(kind: "agent" | "admin" = "agent"): string {
 describe("signet agent: the join string", () => {
   test("--join-file - reads it from the standard input, white space around it does not count", async () => {
     const text = joinString();
-    const result = await run(["agent", "--join-file", "-"], { cwd: dir.path, starters, terminal: false, input: `\n  ${text}\r\n\n` });
+    const result = await run(["agent", "--join-file", "-"], {
+      cwd: dir.path,
+      starters,
+      terminal: false,
+      input: `\n  ${text}\r\n\n`,
+    });
     expect(result).toMatchObject({ code: 0, stderr: "" });
     expect(started[0]?.joinString).toBe(text);
   });
@@ -89,22 +96,45 @@ describe("signet agent: the join string", () => {
     const args = ["agent", "--join", text.slice(0, 61)];
     const result = await run(args, { cwd: dir.path, starters });
     expect(result.code).toBe(2);
-    expect(result.stderr).toMatch(/^signet: cannot join: the join string is incomplete: 61 of \d+ characters\ntry: signet token create/);
-    expect((await run(["agent", "--join", `${text.slice(0, 60)}A${text.slice(61)}`], { cwd: dir.path, starters })).code).toBe(2);
-    expect((await run(["agent", "--join-file", "-"], { cwd: dir.path, starters, terminal: false, input: " \n" })).code).toBe(2);
+    expect(result.stderr).toMatch(
+      /^signet: cannot join: the join string is incomplete: 61 of \d+ characters\ntry: signet token create/,
+    );
+    expect(
+      (await run(["agent", "--join", `${text.slice(0, 60)}A${text.slice(61)}`], { cwd: dir.path, starters })).code,
+    ).toBe(2);
+    expect(
+      (await run(["agent", "--join-file", "-"], { cwd: dir.path, starters, terminal: false, input: " \n" })).code,
+    ).toBe(2);
     expect(started).toEqual([]);
   });
 
   test("one for an admin is refused, as are two ways at once", async () => {
-    expect((await run(["agent", "--join", joinString("admin")], { cwd: dir.path, starters })).stderr).toContain("this join string is for an admin");
-    expect((await run(["agent", "--join", joinString(), "--join-file", "-"], { cwd: dir.path, starters })).code).toBe(2);
+    expect((await run(["agent", "--join", joinString("admin")], { cwd: dir.path, starters })).stderr).toContain(
+      "this join string is for an admin",
+    );
+    expect((await run(["agent", "--join", joinString(), "--join-file", "-"], { cwd: dir.path, starters })).code).toBe(
+      2,
+    );
     expect(started).toEqual([]);
   });
 });
 
 describe("signet server and agent: what they are started with", () => {
   test("flags arrive under their dotted paths, the configuration file with its whole path", async () => {
-    const args = ["server", "--listen-api", "127.0.0.1:0", "--lifetimes-workload", "20s", "--log-level", "debug", "--data-dir", "d", "-c", "s.yaml", "--print-config"];
+    const args = [
+      "server",
+      "--listen-api",
+      "127.0.0.1:0",
+      "--lifetimes-workload",
+      "20s",
+      "--log-level",
+      "debug",
+      "--data-dir",
+      "d",
+      "-c",
+      "s.yaml",
+      "--print-config",
+    ];
     expect((await run(args, { cwd: dir.path, starters })).code).toBe(0);
     expect(started[0]).toMatchObject({
       configFile: join(dir.path, "s.yaml"),
@@ -121,9 +151,13 @@ describe("signet server and agent: what they are started with", () => {
     class ConfigError extends Error {
       override readonly name = "ConfigError";
     }
-    const server = (): Promise<number> => Promise.reject(new ConfigError("s.yaml line 1: unknown key trust_domian: the nearest is trust_domain"));
+    const server = (): Promise<number> =>
+      Promise.reject(new ConfigError("s.yaml line 1: unknown key trust_domian: the nearest is trust_domain"));
     const result = await run(["server"], { starters: { server } });
-    expect(result).toMatchObject({ code: 2, stderr: "signet: cannot start the server: s.yaml line 1: unknown key trust_domian: the nearest is trust_domain\n" });
+    expect(result).toMatchObject({
+      code: 2,
+      stderr: "signet: cannot start the server: s.yaml line 1: unknown key trust_domian: the nearest is trust_domain\n",
+    });
   });
 });
 
@@ -142,16 +176,29 @@ describe("signet agent status and renew", () => {
   test("agent status: a full disk names the tries, what stays valid, and what to look at", async () => {
     const held = fakeHeld(
       { failures: 14, directory: "/run/signet/db", retryAt: at(30) },
-      { spiffeId: "spiffe://prod.example/svc/db", state: 3, lastError: "/run/signet has no space", notAfter: at(22 * 60), renewAt: at(-8 * 60) },
+      {
+        spiffeId: "spiffe://prod.example/svc/db",
+        state: 3,
+        lastError: "/run/signet has no space",
+        notAfter: at(22 * 60),
+        renewAt: at(-8 * 60),
+      },
     );
-    const result = await withAgent(["agent", "status"], { status: fakeAgentStatus({ identities: [held], ready: false }) });
+    const result = await withAgent(["agent", "status"], {
+      status: fakeAgentStatus({ identities: [held], ready: false }),
+    });
     expectGolden("agent-status-full", ["agent", "status"], result);
     expect(overlong(result.screen)).toEqual([]);
   });
 
   test("agent status: without a server it says since when, and why", async () => {
     const held = fakeHeld({ ttlSeconds: 8 * 3600 }, { notAfter: at(58 * 60), renewAt: at(-3 * 3600) });
-    const status = fakeAgentStatus({ serverConnected: false, lastContact: at(-(5 * 3600 + 58 * 60)), lastError: "connection refused by 192.0.2.10:7443", identities: [held, fakeHeld({}, { notAfter: at(-4) })] });
+    const status = fakeAgentStatus({
+      serverConnected: false,
+      lastContact: at(-(5 * 3600 + 58 * 60)),
+      lastError: "connection refused by 192.0.2.10:7443",
+      identities: [held, fakeHeld({}, { notAfter: at(-4) })],
+    });
     const result = await withAgent(["agent", "status"], { status });
     expectGolden("agent-status-alone", ["agent", "status"], result);
     expect(overlong(result.screen)).toEqual([]);
@@ -169,8 +216,18 @@ describe("signet agent status and renew", () => {
   });
 
   test("agent renew: what failed is told, exit 1", async () => {
-    const renew = (): { results: { spiffeId: string; renewed: boolean; serialHex: string; notAfter: undefined; error: string }[] } => ({
-      results: [{ spiffeId: "spiffe://prod.example/svc/a", renewed: false, serialHex: "", notAfter: undefined, error: "the server is away" }],
+    const renew = (): {
+      results: { spiffeId: string; renewed: boolean; serialHex: string; notAfter: undefined; error: string }[];
+    } => ({
+      results: [
+        {
+          spiffeId: "spiffe://prod.example/svc/a",
+          renewed: false,
+          serialHex: "",
+          notAfter: undefined,
+          error: "the server is away",
+        },
+      ],
     });
     const result = await withAgent(["agent", "renew", "--all"], { renew });
     expectGolden("agent-renew-failed", ["agent", "renew", "--all"], result);
@@ -179,7 +236,10 @@ describe("signet agent status and renew", () => {
 
   test("agent renew: an unknown identity names the nearest; neither ID nor --all is wrong use", async () => {
     const result = await withAgent(["agent", "renew", "/svc/b"]);
-    expect(result).toMatchObject({ code: 1, stderr: "signet: no identity /svc/b: the nearest is /svc/a\ntry: signet agent renew /svc/a\n" });
+    expect(result).toMatchObject({
+      code: 1,
+      stderr: "signet: this node holds no identity /svc/b: the nearest is /svc/a\ntry: signet agent renew /svc/a\n",
+    });
     expect((await run(["agent", "renew", "--data-dir", dir.path])).code).toBe(2);
     expect((await run(["agent", "renew", "/svc/a", "--all", "--data-dir", dir.path])).code).toBe(2);
   });
@@ -187,7 +247,9 @@ describe("signet agent status and renew", () => {
   test("agent status without an agent: exit 4, and the directory", async () => {
     const result = await run(["agent", "status", "--data-dir", dir.path]);
     expect(result.code).toBe(4);
-    expect(result.stderr).toBe(`signet: cannot reach the agent: no socket ${dir.path}/agent.sock (--data-dir)\ntry: signet agent --data-dir ${dir.path}\n`);
+    expect(result.stderr).toBe(
+      `signet: cannot reach the agent: no socket ${dir.path}/agent.sock (--data-dir)\ntry: signet agent --data-dir ${dir.path}\n`,
+    );
   });
 
   test("a socket path that is too long for the system is said to be so", async () => {
@@ -216,12 +278,19 @@ async function serveReadyz(answer: () => { status: number; body: string }): Prom
 describe("signet healthcheck", () => {
   test("healthcheck: 0 and one word when it is ready", async () => {
     await serveReadyz(() => ({ status: 200, body: "ok\n" }));
-    expect(await run(["healthcheck", "--data-dir", dir.path])).toMatchObject({ code: 0, stdout: "ready\n", stderr: "" });
+    expect(await run(["healthcheck", "--data-dir", dir.path])).toMatchObject({
+      code: 0,
+      stdout: "ready\n",
+      stderr: "",
+    });
     expect(await run(["agent", "healthcheck", "--data-dir", dir.path])).toMatchObject({ code: 0, stdout: "ready\n" });
   });
 
   test("healthcheck: 1 and what is not ready", async () => {
-    await serveReadyz(() => ({ status: 503, body: "ok   store\nFAIL authority: none is active\u001b[2J\nreadyz: failed\n" }));
+    await serveReadyz(() => ({
+      status: 503,
+      body: "ok   store\nFAIL authority: none is active\u001b[2J\nreadyz: failed\n",
+    }));
     const result = await run(["healthcheck", "--data-dir", dir.path]);
     expectGolden("healthcheck-not-ready", ["healthcheck"], result);
     expect(result.code).toBe(1);
@@ -230,13 +299,19 @@ describe("signet healthcheck", () => {
   test("healthcheck: 4 when nobody is there", async () => {
     expect((await run(["healthcheck", "--data-dir", dir.path])).code).toBe(4);
     await writeFile(join(dir.path, "endpoints.json"), JSON.stringify({ pid: 1, ops: "127.0.0.1:1" }));
-    expect(await run(["healthcheck", "--data-dir", dir.path])).toMatchObject({ code: 4, stderr: expect.stringContaining("connection refused") });
+    expect(await run(["healthcheck", "--data-dir", dir.path])).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining("connection refused"),
+    });
   });
 
   test("healthcheck --wait: 0 as soon as it is ready, 5 when it never is", async () => {
     let asked = 0;
     await serveReadyz(() => ({ status: ++asked < 3 ? 503 : 200, body: "not yet\n" }));
-    expect(await run(["healthcheck", "--wait", "30s", "--data-dir", dir.path])).toMatchObject({ code: 0, stdout: "ready\n" });
+    expect(await run(["healthcheck", "--wait", "30s", "--data-dir", dir.path])).toMatchObject({
+      code: 0,
+      stdout: "ready\n",
+    });
     expect(asked).toBe(3);
     asked = -1000;
     const over = await run(["healthcheck", "--wait", "1s", "--data-dir", dir.path]);

@@ -1,5 +1,5 @@
 // A real gRPC node service on DIR/agent.sock, with canned answers at the time of the fake admin.
-import { type handleUnaryCall, Server, ServerCredentials, status } from "@grpc/grpc-js";
+import { type handleUnaryCall, Server, ServerCredentials } from "@grpc/grpc-js";
 import {
   type GetAgentStatusResponse,
   type HeldIdentity,
@@ -9,7 +9,10 @@ import {
 } from "../../../proto/gen/signet/v1/node.ts";
 import { at, fakeNow } from "../../fakes/fake-admin.ts";
 
-export function fakeHeld(fields: Partial<HeldIdentity> = {}, report: Partial<NonNullable<HeldIdentity["report"]>> = {}): HeldIdentity {
+export function fakeHeld(
+  fields: Partial<HeldIdentity> = {},
+  report: Partial<NonNullable<HeldIdentity["report"]>> = {},
+): HeldIdentity {
   return {
     report: {
       spiffeId: "spiffe://prod.example/svc/a",
@@ -69,17 +72,20 @@ export async function startFakeAgent(socketPath: string, answers: FakeAgentAnswe
   const held = answers.status ?? fakeAgentStatus();
   const getAgentStatus: handleUnaryCall<unknown, GetAgentStatusResponse> = (_call, callback) => callback(null, held);
   const renewIdentities: handleUnaryCall<RenewIdentitiesRequest, RenewIdentitiesResponse> = (call, callback) => {
-    const { ids } = call.request;
-    const unknown = ids.find((id) => !held.identities.some(({ report }) => report?.spiffeId.endsWith(id) === true));
-    if (unknown !== undefined) {
-      callback({ code: status.NOT_FOUND, details: `no identity ${unknown}` });
-    } else {
-      callback(null, answers.renew?.(call.request) ?? { results: [{ spiffeId: "spiffe://prod.example/svc/a", renewed: true, serialHex: "40aa", notAfter: at(3600), error: "" }] });
-    }
+    const renewed = {
+      spiffeId: "spiffe://prod.example/svc/a",
+      renewed: true,
+      serialHex: "40aa",
+      notAfter: at(3600),
+      error: "",
+    };
+    callback(null, answers.renew?.(call.request) ?? { results: [renewed] });
   };
   server.addService(NodeServiceService, { getAgentStatus, renewIdentities });
   await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) => (error === null ? resolve() : reject(error)));
+    server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) =>
+      error === null ? resolve() : reject(error),
+    );
   });
   return () => server.forceShutdown();
 }

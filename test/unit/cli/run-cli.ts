@@ -67,8 +67,12 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
         sleep: (ms, { signal } = {}) =>
           new Promise((resolve) => {
             const timer = setTimeout(resolve, ms);
-            signal?.addEventListener("abort", () => void (clearTimeout(timer), resolve()), { once: true });
-            if (signal?.aborted === true) resolve();
+            const stop = (): void => {
+              clearTimeout(timer);
+              resolve();
+            };
+            signal?.addEventListener("abort", stop, { once: true });
+            if (signal?.aborted === true) stop();
           }),
       },
       interrupts: { signal: () => interrupt.signal },

@@ -13,7 +13,7 @@ import {
   refusal,
   startFakeAdmin,
 } from "../../fakes/fake-admin.ts";
-import { expectGolden, fakeInit, overlong, run, type RunOptions, shortDir } from "./run-cli.ts";
+import { expectGolden, fakeInit, overlong, type RunOptions, run, shortDir } from "./run-cli.ts";
 
 process.env["TZ"] = "UTC";
 
@@ -46,7 +46,17 @@ const screens: readonly Screen[] = [
   {
     name: "status-well",
     args: ["status"],
-    answers: { getStatus: () => fakeStatus({ problems: [], rootKeyOnServer: false, agentsLate: 0, identitiesLate: 0, deniedLastHour: 0n, deniedRules: [] }) },
+    answers: {
+      getStatus: () =>
+        fakeStatus({
+          problems: [],
+          rootKeyOnServer: false,
+          agentsLate: 0,
+          identitiesLate: 0,
+          deniedLastHour: 0n,
+          deniedRules: [],
+        }),
+    },
   },
   {
     name: "status-empty",
@@ -78,12 +88,19 @@ const screens: readonly Screen[] = [
   { name: "status-yaml", args: ["status", "-o", "yaml"] },
 
   { name: "token-create", args: ["token", "create", "--agent", "one"] },
-  { name: "token-create-address", args: ["token", "create", "--agent", "db-3", "--ttl", "1h", "--address", "ca.prod.example:7443"] },
+  {
+    name: "token-create-address",
+    args: ["token", "create", "--agent", "db-3", "--ttl", "1h", "--address", "ca.prod.example:7443"],
+  },
   { name: "token-create-quiet", args: ["token", "create", "--agent", "one", "-q"] },
   { name: "token-create-json", args: ["token", "create", "--agent", "one", "-o", "json"] },
   { name: "token-list", args: ["token", "list"] },
   { name: "token-list-json", args: ["token", "list", "-o", "json"] },
-  { name: "token-list-empty", args: ["token", "list"], answers: { listTokens: () => ({ tokens: [], nextPageToken: "" }) } },
+  {
+    name: "token-list-empty",
+    args: ["token", "list"],
+    answers: { listTokens: () => ({ tokens: [], nextPageToken: "" }) },
+  },
   { name: "token-revoke", args: ["token", "revoke", "5d1c07aa9a1e"], options: { input: "y\n" } },
   { name: "token-revoke-no", args: ["token", "revoke", "5d1c07aa9a1e"], options: { input: "\n" }, code: 1 },
   { name: "token-revoke-dry-run", args: ["token", "revoke", "5d1c", "--dry-run"] },
@@ -95,7 +112,10 @@ const screens: readonly Screen[] = [
     name: "entry-create-selector",
     args: ["entry", "create", "--id", "/svc/a", "--agent", "one", "--selector", "unix:uid:1000", "--ttl", "30m"],
   },
-  { name: "entry-create-wait", args: ["entry", "create", "--id", "/svc/a", "--agent", "one", "--dns", "a.prod.example", "--wait", "10s"] },
+  {
+    name: "entry-create-wait",
+    args: ["entry", "create", "--id", "/svc/a", "--agent", "one", "--dns", "a.prod.example", "--wait", "10s"],
+  },
   {
     name: "entry-create-wait-over",
     args: ["entry", "create", "--id", "/svc/a", "--agent", "one", "--wait", "1s"],
@@ -154,7 +174,9 @@ const screens: readonly Screen[] = [
     name: "node-show-foreign",
     args: ["node", "show", "one"],
     answers: {
-      getNode: () => ({ node: fakeNode({ version: "\u001b[2J\u202e9.9.9", heldBackBy: `${"x".repeat(70)}\n\u009b31m` }) }),
+      getNode: () => ({
+        node: fakeNode({ version: "\u001b[2J\u202e9.9.9", heldBackBy: `${"x".repeat(70)}\n\u009b31m` }),
+      }),
     },
   },
 
@@ -164,7 +186,9 @@ const screens: readonly Screen[] = [
   {
     name: "cert-show-limited",
     args: ["cert", "show", "4f0c1e2d3b4a59687786a5b4c3d2e1f0"],
-    answers: { getCertificate: () => ({ certificate: fakeCertificate({ limitedBy: "authority", notAfter: at(31 * 60) }) }) },
+    answers: {
+      getCertificate: () => ({ certificate: fakeCertificate({ limitedBy: "authority", notAfter: at(31 * 60) }) }),
+    },
   },
   { name: "cert-show-unknown", args: ["cert", "show", "4f0c"], code: 1 },
   { name: "cert-show-pem", args: ["cert", "show", "4f0c1e2d3b4a59687786a5b4c3d2e1f0", "-o", "pem"] },
@@ -185,7 +209,9 @@ const screens: readonly Screen[] = [
     answers: {
       async *rotateAuthority() {
         yield* [];
-        throw refusal("conflict", "the key of root-1 is not on this server", { cure: "signet authority rotate --root-key FILE" });
+        throw refusal("conflict", "the key of root-1 is not on this server", {
+          cure: "signet authority rotate --root-key FILE",
+        });
       },
     },
   },
@@ -195,7 +221,16 @@ const screens: readonly Screen[] = [
   { name: "bundle-show-json", args: ["bundle", "show", "-o", "json"] },
   { name: "bundle-show-wrong", args: ["bundle", "show", "-o", "xml"], code: 2 },
 
-  { name: "in-doubt", args: ["entry", "update", "e-1", "--ttl", "1h"], code: 1, answers: { updateEntry: () => { throw refusal("in_doubt", "the store did not say whether it kept this"); } } },
+  {
+    name: "in-doubt",
+    args: ["entry", "update", "e-1", "--ttl", "1h"],
+    code: 1,
+    answers: {
+      updateEntry: () => {
+        throw refusal("in_doubt", "the store did not say whether it kept this");
+      },
+    },
+  },
 ];
 
 describe("screens at 80 columns", () => {
@@ -228,7 +263,17 @@ describe("signet init", () => {
   });
 
   test("init: with the root key elsewhere and a passphrase nothing is warned of", async () => {
-    const args = ["init", "--trust-domain", "prod.example", "--root-key-out", "root-1.key", "--key-passphrase-file", "pass", "--key-type", "ed25519"];
+    const args = [
+      "init",
+      "--trust-domain",
+      "prod.example",
+      "--root-key-out",
+      "root-1.key",
+      "--key-passphrase-file",
+      "pass",
+      "--key-type",
+      "ed25519",
+    ];
     expectGolden("init-outside-root", args, await run(args, { starters }));
   });
 
@@ -251,7 +296,9 @@ describe("signet init", () => {
     await writeFile(file, "data_dir: d\nlifetimes: {agent: 1m, server: 1m, admin: 1m, workload: 10s}\n");
     const args = ["init", "--trust-domain", "prod.example", "--intermediate-ttl", "4m"];
     expect((await run([...args, "-c", file], { starters })).code).toBe(0);
-    expect((await run([...args, "-c", file], { starters, env: { SIGNET_LIFETIMES_AGENT: "2m" } })).stderr).toContain("lifetimes.agent is 2 min");
+    expect((await run([...args, "-c", file], { starters, env: { SIGNET_LIFETIMES_AGENT: "2m" } })).stderr).toContain(
+      "lifetimes.agent is 2 min",
+    );
     await own.remove();
   });
 
@@ -303,7 +350,9 @@ describe("the server is not there", () => {
     await new Promise<void>((resolve) => server.close(() => resolve()));
     const result = await run(["status", "--admin", socketPath]);
     expect(result.code).toBe(4);
-    expect(result.stderr).toMatch(/^signet: cannot reach the server: (no socket|nobody listens at) .*a\.sock \(--admin\)\n/);
+    expect(result.stderr).toMatch(
+      /^signet: cannot reach the server: (no socket|nobody listens at) .*a\.sock \(--admin\)\n/,
+    );
     await own.remove();
   });
 });
@@ -315,7 +364,25 @@ describe("explain --csr", () => {
     const file = join(own.path, "a.csr");
     execFileSync(
       "openssl",
-      ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", join(own.path, "k"), "-out", file, "-subj", "/CN=admin", "-addext", "subjectAltName=DNS:admin.prod.example,URI:spiffe://prod.example/svc/a", "-addext", "keyUsage=digitalSignature"],
+      [
+        "req",
+        "-new",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-keyout",
+        join(own.path, "k"),
+        "-out",
+        file,
+        "-subj",
+        "/CN=admin",
+        "-addext",
+        "subjectAltName=DNS:admin.prod.example,URI:spiffe://prod.example/svc/a",
+        "-addext",
+        "keyUsage=digitalSignature",
+      ],
       { stdio: "ignore" },
     );
     const args = ["explain", "--id", "/svc/a", "--csr", "a.csr"];
@@ -332,12 +399,16 @@ describe("explain --csr", () => {
     const file = join(own.path, "a.csr");
     const asked = admin.requests.length;
     await writeFile(file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-    expect((await run(["explain", "--id", "/svc/a", "--csr", file, "--admin", address])).stderr).toContain("holds CERTIFICATE, not CERTIFICATE REQUEST");
+    expect((await run(["explain", "--id", "/svc/a", "--csr", file, "--admin", address])).stderr).toContain(
+      "holds CERTIFICATE, not CERTIFICATE REQUEST",
+    );
     await writeFile(file, Buffer.alloc(60_000));
     expect((await run(["explain", "--id", "/svc/a", "--csr", file, "--admin", address])).code).toBe(2);
     await writeFile(file, "x");
     expect((await run(["explain", "--id", "/svc/a", "--csr", file, "--admin", address])).code).toBe(2);
-    expect((await run(["explain", "--id", "/svc/a", "--csr", join(own.path, "none"), "--admin", address])).code).toBe(2);
+    expect((await run(["explain", "--id", "/svc/a", "--csr", join(own.path, "none"), "--admin", address])).code).toBe(
+      2,
+    );
     expect(admin.requests.length).toBe(asked);
     await own.remove();
   });
@@ -350,19 +421,30 @@ describe("authority rotate --root-key", () => {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const file = join(own.path, "root.key");
     const passphraseFile = join(own.path, "root.pass");
-    await writeFile(file, privateKey.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "secret word" }), { mode: 0o600 });
+    await writeFile(
+      file,
+      privateKey.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "secret word" }),
+      { mode: 0o600 },
+    );
     await writeFile(passphraseFile, "secret word\n", { mode: 0o600 });
     const rotate = ["authority", "rotate", "--root-key", file, "--admin", address];
     expect((await run([...rotate, "--root-passphrase-file", passphraseFile])).code).toBe(0);
-    const sent = admin.requests.findLast(({ method }) => method === "rotateAuthority")?.request as { rootKeyPem: Uint8Array };
-    expect(Buffer.from(sent.rootKeyPem).toString()).toBe(privateKey.export({ type: "pkcs8", format: "pem" }).toString());
+    const sent = admin.requests.findLast(({ method }) => method === "rotateAuthority")?.request as {
+      rootKeyPem: Uint8Array;
+    };
+    expect(Buffer.from(sent.rootKeyPem).toString()).toBe(
+      privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    );
 
     const missing = await run(rotate);
     expect(missing.code).toBe(2);
     expect(missing.stderr).toContain("--root-passphrase-file FILE");
     await writeFile(passphraseFile, "another word\n");
     const wrong = await run([...rotate, "--root-passphrase-file", passphraseFile]);
-    expect(wrong).toMatchObject({ code: 2, stderr: `signet: cannot open ${file}: wrong passphrase, or a damaged key\n` });
+    expect(wrong).toMatchObject({
+      code: 2,
+      stderr: `signet: cannot open ${file}: wrong passphrase, or a damaged key\n`,
+    });
     await chmod(passphraseFile, 0o644);
     const open = await run([...rotate, "--root-passphrase-file", passphraseFile]);
     expect(open.code).toBe(2);

@@ -134,7 +134,7 @@ it("parseServiceLine() reads what services say and leaves everything else alone"
     address: "127.0.0.1:1",
   });
   expect(parseServiceLine(JSON.stringify({ event: "stats", ...a }))).toEqual({ event: "stats", ...a });
-  expect(parseServiceLine('{"event":"stats","calls":"x","refused":{"expired":2},"tls":"TLSv1.3"}')).toEqual({
+  expect(parseServiceLine('{"event":"stats","calls":"x","refused":{"expired":2},"tls":["TLSv1.3",4]}')).toEqual({
     event: "stats",
     ...noStats,
     refused: { expired: 2 },

@@ -25,9 +25,9 @@ it("drawView() shows the whole world of the demo on 80 columns", () => {
        wrong identity    refused  /svc/mallory is not on B's list             00:13
        expired           refused  ended 4 s ago                               00:16
 
-     00:31  /svc/a   4th identity on disk; A serves it on every new connection
-     00:30  int-2    active; int-1 stays until its last leaf has ended
-     00:28  int-2    prepared by the server, under root-1"
+     00:31  /svc/a    4th identity on disk; A serves it on every new connection
+     00:30  int-2     active; int-1 stays until its last leaf has ended
+     00:28  int-2     prepared by the server, under root-1"
   `);
 });
 
@@ -110,8 +110,8 @@ it("drawView() always has 23 lines of at most 80 characters, whatever comes in",
 
 it("eventLine() says when, what and which", () => {
   const event = { at: startedAt + 61_000, subject: "server", text: "up" };
-  expect(eventLine({ startedAt }, event)).toBe(" 01:01  server   up");
-  expect(eventLine({ startedAt: undefined }, event)).toBe(" 00:00  server   up");
+  expect(eventLine({ startedAt }, event)).toBe(" 01:01  server    up");
+  expect(eventLine({ startedAt: undefined }, event)).toBe(" 00:00  server    up");
 });
 
 it("ordinal() knows the teens", () => {

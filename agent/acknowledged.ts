@@ -46,7 +46,8 @@ function entryRevisionOnDisk(identities: {
   let revision = identities.entryRevision;
   for (const { entry, withdrawn, directory, disk, held } of identities.slots) {
     if (entry === undefined || withdrawn) continue;
-    const has = directory === undefined ? held?.entryRevision : disk.state === "on_disk" ? disk.shown?.entryRevision : undefined;
+    const has =
+      directory === undefined ? held?.entryRevision : disk.state === "on_disk" ? disk.shown?.entryRevision : undefined;
     if (has === undefined || has < entry.revision) revision = least(revision, before(entry.revision));
   }
   return revision;

@@ -3,7 +3,7 @@ import type * as wireBundle from "../proto/gen/signet/v1/bundle.ts";
 import type * as wire from "../proto/gen/signet/v1/issuance.ts";
 import type { TrustBundle } from "../src/spiffe/bundle.ts";
 import type { DenyList } from "../src/spiffe/deny.ts";
-import { parseSpiffeId, type SpiffeId, SpiffeError, type TrustDomain, trustDomainOf } from "../src/spiffe/id.ts";
+import { parseSpiffeId, SpiffeError, type SpiffeId, type TrustDomain, trustDomainOf } from "../src/spiffe/id.ts";
 import { kindOf } from "../src/spiffe/kind.ts";
 import { parseCertificate } from "../src/x509/certificate.ts";
 import { X509Error } from "../src/x509/errors.ts";
@@ -107,7 +107,9 @@ export function workloadId(text: string, trustDomain: TrustDomain): SpiffeId {
 
 /** Addresses that can be dialled; others are dropped. */
 export function addressesFromWire(addresses: readonly string[]): readonly string[] {
-  return addresses.filter((address) => address.length <= 255 && /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/.test(address)).slice(0, 16);
+  return addresses
+    .filter((address) => address.length <= 255 && /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/.test(address))
+    .slice(0, 16);
 }
 
 /** ts-proto hands out Buffers; inner code has plain octets. */

@@ -23,10 +23,7 @@ export async function takeLock(
   return server && { release: () => new Promise((resolve) => server.close(() => resolve())) };
 }
 
-async function lockName(
-  dir: Pick<DataDir, "readJson" | "writeJson">,
-  random: Pick<Random, "bytes">,
-): Promise<string> {
+async function lockName(dir: Pick<DataDir, "readJson" | "writeJson">, random: Pick<Random, "bytes">): Promise<string> {
   const known = nameIn(await dir.readJson(lockFile));
   if (known !== undefined) return known;
   await dir.writeJson(lockFile, { name: Buffer.from(random.bytes(16)).toString("hex") });

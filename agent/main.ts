@@ -14,7 +14,7 @@ import { joinTrustDomain } from "./enrol/join.ts";
 import { JoinError } from "./enrol/join-error.ts";
 import { OwnIdentity } from "./enrol/own-identity.ts";
 import { systemAccounts } from "./identities/accounts.ts";
-import { type Places, type PlaceSetting, settlePlaces } from "./identities/places.ts";
+import { type PlaceSetting, type Places, settlePlaces } from "./identities/places.ts";
 import { takeLock } from "./lock.ts";
 import { identitiesText, ignoredJoinText, joinedText, startedText } from "./screen.ts";
 import { loadTrust, type TrustState } from "./trust.ts";
@@ -65,10 +65,14 @@ async function run(config: AgentConfig, options: RunAgentOptions, logger: Proces
   const servers = serverAddresses(config.server);
   const dir = await openOrMake(config.dataDir, join !== undefined);
   const lock = await takeLock(dir, systemRandom);
-  if (lock === undefined) throw new JoinError("in_use", `another agent runs on ${dir.path}`, { cure: "signet agent status" });
+  if (lock === undefined)
+    throw new JoinError("in_use", `another agent runs on ${dir.path}`, { cure: "signet agent status" });
   const own = await OwnIdentity.open({ directory: dir.path, write: writeOwnFile });
   const places = await placesOf(config, dir);
-  const trust = own.held === undefined ? await joinNow({ join, servers, own, dir, logger }, options) : await enrolled(own, dir, join, options);
+  const trust =
+    own.held === undefined
+      ? await joinNow({ join, servers, own, dir, logger }, options)
+      : await enrolled(own, dir, join, options);
   const tasks = createTasks(logger);
   const agent = await startAgent({
     clock: systemClock,
@@ -81,11 +85,15 @@ async function run(config: AgentConfig, options: RunAgentOptions, logger: Proces
     places,
     servers,
     join,
+    graceSeconds: config.agentGraceSeconds,
     version: buildVersion(),
     limits: defaultLimits,
     opsAddress,
   });
-  logger.info({ agentId: own.held?.spiffeId, ops: agent.ops.address, dataDir: dir.path, pid: process.pid }, "agent started");
+  logger.info(
+    { agentId: own.held?.spiffeId, ops: agent.ops.address, dataDir: dir.path, pid: process.pid },
+    "agent started",
+  );
   const ended = untilSignal(logger);
   tasks.start("first-identities", (signal) => sayFirst(agent, own, { signal, options }));
   const signal = await ended;

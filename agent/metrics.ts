@@ -28,11 +28,19 @@ const mostSeries = 100;
 
 /** Registers the metrics of an agent; what it holds is read from `facts` at each scrape. */
 export function agentMetrics(metrics: Metrics, facts: () => MetricsFacts, version: string): AgentMetrics {
-  const renewals = metrics.counter("signet_agent_renewals_total", "Tries to renew a certificate.", { result: renewalResults });
-  const writes = metrics.counter("signet_agent_write_failures_total", "Identity directories that could not be written.", {
-    reason: writeFailureReasons,
+  const renewals = metrics.counter("signet_agent_renewals_total", "Tries to renew a certificate.", {
+    result: renewalResults,
   });
-  const reloads = metrics.counter("signet_agent_reloads_total", "Reload actions that were run.", { result: ["ok", "failed"] });
+  const writes = metrics.counter(
+    "signet_agent_write_failures_total",
+    "Identity directories that could not be written.",
+    {
+      reason: writeFailureReasons,
+    },
+  );
+  const reloads = metrics.counter("signet_agent_reloads_total", "Reload actions that were run.", {
+    result: ["ok", "failed"],
+  });
   const value = (name: string, help: string, read: (now: MetricsFacts) => number): void => {
     metrics.sampled(name, help, { labels: [], sample: () => [{ labels: noLabels, value: read(facts()) }] });
   };

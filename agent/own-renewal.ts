@@ -99,6 +99,7 @@ export class OwnRenewal {
       const sentAt = clock.now();
       const method = channel.issuance.renew.bind(channel.issuance);
       const { certificate } = await channel.call(method, { csrDer }, { deadlineMs, signal });
+      session.heard();
       const issued = issuedFromWire(certificate);
       const now = clock.now();
       if (issued.serverTime !== undefined) session.sawServerTime(issued.serverTime, { sentAt, receivedAt: now });
@@ -117,7 +118,10 @@ export class OwnRenewal {
       const leftMs = (own.held?.notAfter.getTime() ?? 0) - now.at.getTime();
       const delayMs = retryDelayMs(this.#failures, leftMs, random.fraction(), this.#deps.retry);
       this.#retry = dualTime(new Date(now.at.getTime() + delayMs), now);
-      logger.warn({ reason: this.#lastError, failures: this.#failures, retryAt: this.#retry.at }, "agent certificate not renewed");
+      logger.warn(
+        { reason: this.#lastError, failures: this.#failures, retryAt: this.#retry.at },
+        "agent certificate not renewed",
+      );
     }
   }
 }

@@ -24,9 +24,17 @@ export function joinedText(facts: JoinedFacts): string {
 }
 
 /** After a start that joined before. */
-export function startedText(facts: { readonly trustDomain: TrustDomain; readonly agentId: SpiffeId; readonly notAfter: Date; readonly now: Date }): string {
+export function startedText(facts: {
+  readonly trustDomain: TrustDomain;
+  readonly agentId: SpiffeId;
+  readonly notAfter: Date;
+  readonly now: Date;
+}): string {
   const left = facts.notAfter.getTime() - facts.now.getTime();
-  const life = left > 0 ? `its certificate ends in ${formatDuration(left / 1000)}` : `its certificate ended ${formatDuration(-left / 1000)} ago`;
+  const life =
+    left > 0
+      ? `its certificate ends in ${formatDuration(left / 1000)}`
+      : `its certificate ended ${formatDuration(-left / 1000)} ago`;
   return `${pathOf(facts.agentId)} of ${facts.trustDomain}, joined before; ${life}\n`;
 }
 
@@ -38,10 +46,17 @@ const mostLines = 12;
 /** One line an identity, and what the agent is now. */
 export function identitiesText(
   slots: readonly IdentitySlot[],
-  { now, cwd, agentId, connected }: { readonly now: Date; readonly cwd: string; readonly agentId: SpiffeId; readonly connected: boolean },
+  {
+    now,
+    cwd,
+    agentId,
+    connected,
+  }: { readonly now: Date; readonly cwd: string; readonly agentId: SpiffeId; readonly connected: boolean },
 ): string {
   const width = Math.max(8, ...slots.slice(0, mostLines).map(({ spiffeId }) => pathOf(spiffeId).length));
-  const lines = slots.slice(0, mostLines).map((slot) => `  ${pathOf(slot.spiffeId).padEnd(width)} ${identityText(slot, now, cwd)}`);
+  const lines = slots
+    .slice(0, mostLines)
+    .map((slot) => `  ${pathOf(slot.spiffeId).padEnd(width)} ${identityText(slot, now, cwd)}`);
   if (slots.length > mostLines) lines.push(`  and ${slots.length - mostLines} more: signet agent status`);
   if (slots.length === 0) {
     lines.push(

@@ -47,7 +47,8 @@ export class ServerChannel {
     this.#fields = fields;
     const secureContext = createSecureContext({
       minVersion: "TLSv1.3",
-      ca: fields.trust === undefined ? [] : fields.trust().bundle.roots.map((root) => encodePem("CERTIFICATE", root.raw)),
+      ca:
+        fields.trust === undefined ? [] : fields.trust().bundle.roots.map((root) => encodePem("CERTIFICATE", root.raw)),
       ...(fields.identity === undefined ? {} : pemOf(fields.identity)),
     });
     const channelCredentials = credentials.createFromSecureContext(secureContext, {
@@ -151,7 +152,8 @@ export function connectionFault(failure: RpcFailure, channel: Pick<ServerChannel
   }
   if (/certificate has expired/i.test(text)) return `${channel.address}: the server's certificate has ended`;
   if (/ECONNREFUSED/.test(text)) return `connection refused by ${channel.address}`;
-  if (/ENOTFOUND|EAI_AGAIN|Name resolution failed/.test(text)) return `the name of ${channel.address} cannot be resolved`;
+  if (/ENOTFOUND|EAI_AGAIN|Name resolution failed/.test(text))
+    return `the name of ${channel.address} cannot be resolved`;
   if (/EHOSTUNREACH|ENETUNREACH/.test(text)) return `no route to ${channel.address}`;
   if (/no answer/.test(text)) return `${text} from ${channel.address}`;
   return `${channel.address}: ${text.replace(/^.*Last error: /, "")}`;
@@ -164,7 +166,9 @@ export class ContactError extends Error {
   /** The server could not prove who it is. */
   readonly isOtherServer: boolean;
   constructor(failure: RpcFailure, channel: Pick<ServerChannel, "refusal" | "address">) {
-    super(isAway(failure) || channel.refusal !== "" ? connectionFault(failure, channel) : failure.detail, { cause: failure });
+    super(isAway(failure) || channel.refusal !== "" ? connectionFault(failure, channel) : failure.detail, {
+      cause: failure,
+    });
     this.failure = failure;
     this.isOtherServer = isOtherServer(failure, channel);
   }

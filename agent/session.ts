@@ -68,7 +68,8 @@ export class Session {
   /** The address whose turn it is. The join string's come again when none of the pushed ones answers. */
   nextAddress(): string {
     const known = this.addresses();
-    const all = this.#deps.configured.length > 0 ? known : [...new Set([...known, ...this.#deps.trust().joinAddresses])];
+    const all =
+      this.#deps.configured.length > 0 ? known : [...new Set([...known, ...this.#deps.trust().joinAddresses])];
     return all[this.#turn % Math.max(all.length, 1)] ?? "";
   }
 

@@ -234,7 +234,10 @@ export class ServerSync {
     if (update !== undefined && agentId !== undefined) {
       const known = update.entries.flatMap((entry) => narrow(() => entryFromWire(entry, agentId), logger));
       const deleted = update.deleted.flatMap(({ spiffeId, revision }) =>
-        narrow((): { spiffeId: SpiffeId; revision: bigint } => ({ spiffeId: workloadId(spiffeId, trustDomain), revision }), logger),
+        narrow(
+          (): { spiffeId: SpiffeId; revision: bigint } => ({ spiffeId: workloadId(spiffeId, trustDomain), revision }),
+          logger,
+        ),
       );
       entries.apply({ full: update.full, entries: known, deleted, revision: update.revision });
       this.reportSoon();

@@ -8,7 +8,13 @@ import type { Clock } from "../src/platform/clock.ts";
 import type { DataDir } from "../src/platform/data-dir.ts";
 import type { Logger } from "../src/platform/logger.ts";
 import { createMetrics } from "../src/platform/metrics.ts";
-import { type Check, type CheckResult, type OpsServer, type OpsServerOptions, startOpsServer } from "../src/platform/ops-server.ts";
+import {
+  type Check,
+  type CheckResult,
+  type OpsServer,
+  type OpsServerOptions,
+  startOpsServer,
+} from "../src/platform/ops-server.ts";
 import type { Random } from "../src/platform/random.ts";
 import type { Tasks } from "../src/platform/tasks.ts";
 import { failureOfDetail, RpcFailure } from "../src/sdk/rpc.ts";
@@ -20,7 +26,7 @@ import type { ContactLimits } from "./enrol/first-contact.ts";
 import type { OwnIdentity } from "./enrol/own-identity.ts";
 import { EntryBook } from "./entries.ts";
 import { issuedFromWire, WireError } from "./from-wire.ts";
-import { type IdentitySlot, IdentityCache, newSlot, notReadyReason } from "./identities/cache.ts";
+import { IdentityCache, type IdentitySlot, newSlot, notReadyReason } from "./identities/cache.ts";
 import { directoryError } from "./identities/directory-error.ts";
 import { systemFiles } from "./identities/file-port.ts";
 import { type DirectoryDeps, probeDirectory, removeIdentitySet, writeIdentitySet } from "./identities/files.ts";
@@ -38,7 +44,7 @@ import { isAway } from "./server-channel.ts";
 import { Session } from "./session.ts";
 import { type NodeSocket, openNodeSocket } from "./sockets/node-service.ts";
 import { ServerSync, type SyncLimits } from "./sync.ts";
-import { TrustStore, type TrustState, type WriteDurably } from "./trust.ts";
+import { type TrustState, TrustStore, type WriteDurably } from "./trust.ts";
 
 /** Times, sizes and counts of the agent's work; one place for all of them. */
 export interface AgentLimits {
@@ -84,6 +90,8 @@ export interface AgentParts {
   /** `server:` of the configuration. */
   readonly servers: readonly string[];
   readonly join: JoinString | undefined;
+  /** How long after its end the agent's certificate may bring it back. */
+  readonly graceSeconds: number;
   readonly version: string;
   readonly limits: AgentLimits;
   readonly opsAddress: Address;
@@ -222,7 +230,20 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
     trust,
     entries,
     report: () => agentReport({ acknowledged: acknowledgement(), slots: cache.all(), now: clock.now(), version }),
-    comeBack: (address) => comeBack({ clock, random, logger, own, trust, limits: limits.contact, join: parts.join }, address),
+    comeBack: (address) =>
+      comeBack(
+        {
+          clock,
+          random,
+          logger,
+          own,
+          trust,
+          limits: limits.contact,
+          join: parts.join,
+          graceSeconds: parts.graceSeconds,
+        },
+        address,
+      ),
     renewNow: (ids) => {
       const agent = own.held?.spiffeId;
       if (agent !== undefined && ids.includes(agent)) ownRenewal.force();
@@ -269,7 +290,11 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
       lastError: ownRenewal.lastError,
     });
   const renewable = (): readonly SpiffeId[] =>
-    cache.all().flatMap((slot) => (slot.withdrawn || (slot.entry === undefined && slot.held === undefined) ? [] : [slot.spiffeId]));
+    cache
+      .all()
+      .flatMap((slot) =>
+        slot.withdrawn || (slot.entry === undefined && slot.held === undefined) ? [] : [slot.spiffeId],
+      );
   const socket = await openNodeSocket(dir.file("agent.sock"), {
     trustDomain: trust.state.trustDomain,
     status,
@@ -339,7 +364,8 @@ async function restore(deps: {
     };
     cache.put(slot);
     writer.noteKept(slot);
-    if (hasEnded(held, now.at)) logger.warn({ spiffeId: held.spiffeId, notAfter: held.notAfter }, "kept identity has ended");
+    if (hasEnded(held, now.at))
+      logger.warn({ spiffeId: held.spiffeId, notAfter: held.notAfter }, "kept identity has ended");
   }
 }
 
@@ -355,9 +381,11 @@ async function issueBatch(
     const method = channel.issuance.batchIssue.bind(channel.issuance);
     const request = { items: items.map(({ spiffeId, csrDer }) => ({ spiffeId, csrDer, ttlSeconds: 0 })) };
     const { results } = await channel.call(method, request, options);
+    session.heard();
     return items.map((_, i): IssueAnswer => {
       const result = results[i]?.result;
-      if (result === undefined) return { ok: false, detail: "the server did not answer for it", away: false, retryAfterSeconds: 0 };
+      if (result === undefined)
+        return { ok: false, detail: "the server did not answer for it", away: false, retryAfterSeconds: 0 };
       if (result.$case === "error") return refusal(failureOfDetail(result.value));
       try {
         return { ok: true, issued: issuedFromWire(result.value) };
@@ -424,7 +452,9 @@ async function openOps(
   // Any free port, but the one of the last start if it is free: what scrapes it need not look again.
   const remembered = rememberedPort(await dir.readJson("ports.json"));
   if (remembered !== undefined) {
-    const again = await startOpsServer({ ...options, listen: { ...opsAddress, port: remembered } }).catch(() => undefined);
+    const again = await startOpsServer({ ...options, listen: { ...opsAddress, port: remembered } }).catch(
+      () => undefined,
+    );
     if (again !== undefined) return again;
   }
   const ops = await startOpsServer({ ...options, listen: opsAddress });
@@ -434,7 +464,9 @@ async function openOps(
 
 function rememberedPort(value: unknown): number | undefined {
   if (typeof value !== "object" || value === null || !("ops" in value)) return undefined;
-  return typeof value.ops === "number" && Number.isInteger(value.ops) && value.ops > 0 && value.ops < 65_536 ? value.ops : undefined;
+  return typeof value.ops === "number" && Number.isInteger(value.ops) && value.ops > 0 && value.ops < 65_536
+    ? value.ops
+    : undefined;
 }
 
 /** Three checks: identities can fail; server and agent only explain. */
@@ -451,18 +483,28 @@ function readyChecks(facts: {
     const valid = cache.all().filter((slot) => notReadyReason(slot, clock.now()) === undefined);
     const first = valid.flatMap(({ held }) => held?.notAfter.getTime() ?? []).sort((a, b) => a - b)[0];
     const until = first === undefined ? "" : `, the first until ${new Date(first).toISOString()}`;
-    return { name: "identities", ok: reasons.length === 0, detail: reasons.join("; ") || `${valid.length} valid on disk${until}` };
+    return {
+      name: "identities",
+      ok: reasons.length === 0,
+      detail: reasons.join("; ") || `${valid.length} valid on disk${until}`,
+    };
   };
   // Never a failed probe: what is valid stays in use without a server.
   const server = (): CheckResult => {
     const { contact } = session;
     const since = (contact.awaySince ?? clock.now()).toISOString();
     const why = contact.lastError === "" ? "" : `: ${contact.lastError}`;
-    return { name: "server", ok: true, detail: contact.connected ? `${contact.address} answers` : `away since ${since}${why}` };
+    return {
+      name: "server",
+      ok: true,
+      detail: contact.connected ? `${contact.address} answers` : `away since ${since}${why}`,
+    };
   };
   const agent = (): CheckResult => {
     const end = own.held?.notAfter.toISOString() ?? "";
-    const detail = own.isAlive(clock.now()) ? `certificate until ${end}` : `certificate ended at ${end}, it comes back by its key`;
+    const detail = own.isAlive(clock.now())
+      ? `certificate until ${end}`
+      : `certificate ended at ${end}, it comes back by its key`;
     return { name: "agent", ok: true, detail };
   };
   return [identities, server, agent];
@@ -512,7 +554,8 @@ async function removeDefaultDirectories(places: Places, path: string): Promise<v
 /** What a kill left of a file that was being written: it may hold a key. */
 async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
-    if (/^\.[\w.-]{1,64}\.[0-9a-f]{16}\.tmp$|^\.probe\.[0-9a-f]{12}$/.test(name)) await rm(join(directory, name), { force: true });
+    if (/^\.[\w.-]{1,64}\.[0-9a-f]{16}\.tmp$|^\.probe\.[0-9a-f]{12}$/.test(name))
+      await rm(join(directory, name), { force: true });
   }
 }
 

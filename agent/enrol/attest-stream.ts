@@ -21,7 +21,8 @@ export class AttestStream {
     try {
       this.#call.write({ step });
       const answer = await this.#answers.next();
-      if (answer.done === true || answer.value.step === undefined) throw new WireError("the server ended the attestation");
+      if (answer.done === true || answer.value.step === undefined)
+        throw new WireError("the server ended the attestation");
       return answer.value.step;
     } catch (error) {
       if (error instanceof WireError) throw error;

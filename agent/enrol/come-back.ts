@@ -20,22 +20,37 @@ export interface ComeBackDeps {
   readonly limits: ContactLimits;
   /** A join string that was given at start; used only when coming back by the key is refused. */
   readonly join: JoinString | undefined;
+  /** How long after its end the last certificate may still bring us back; 0: never. */
+  readonly graceSeconds: number;
 }
 
-/** `away`: nobody answered; the same try may work later. `banned`: never again, look seldom. */
+/** Without `banned` the same try may work later; with it, look seldom. */
 export type CameBack = { readonly ok: true } | { readonly ok: false; readonly why: string; readonly banned: boolean };
 
 /** Tries once, at one address. Rejects only for what is wrong on this node, such as a full disk. */
 export async function comeBack(deps: ComeBackDeps, address: string): Promise<CameBack> {
   const last = deps.own.held;
   if (last === undefined) return { ok: false, why: "this agent has not joined", banned: false };
+  const graceEnd = last.notAfter.getTime() + deps.graceSeconds * 1000;
+  if (!deps.own.isAlive(deps.clock.now()) && deps.clock.now().getTime() > graceEnd) {
+    if (deps.join !== undefined) return await rejoin(deps, deps.join);
+    return {
+      ok: false,
+      why: "the agent's certificate ended longer ago than agent_grace: it needs a new join string",
+      banned: false,
+    };
+  }
   const newKey = await deps.own.nextKey();
-  const trust = (): { bundle: TrustStore["state"]["bundle"]; denyList: TrustStore["state"]["denyList"] } => deps.trust.state;
+  const trust = (): { bundle: TrustStore["state"]["bundle"]; denyList: TrustStore["state"]["denyList"] } =>
+    deps.trust.state;
   try {
     const attested = await recover({ ...deps, trust }, last, { address, newKey });
     await deps.trust.offer(attested.trust);
     const held = await install(deps, attested, newKey);
-    deps.logger.info({ serialHex: held.serialHex, notAfter: held.notAfter, address }, "came back by the key of the last certificate");
+    deps.logger.info(
+      { serialHex: held.serialHex, notAfter: held.notAfter, address },
+      "came back by the key of the last certificate",
+    );
     return { ok: true };
   } catch (error) {
     if (!(error instanceof ContactError)) throw error;

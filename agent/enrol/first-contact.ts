@@ -108,7 +108,11 @@ async function joinAt(
   }
 }
 
-async function unverifiedBundle(deps: FirstContactDeps, join: JoinString, address: string): Promise<Bundle | undefined> {
+async function unverifiedBundle(
+  deps: FirstContactDeps,
+  join: JoinString,
+  address: string,
+): Promise<Bundle | undefined> {
   const channel = new ServerChannel({
     address,
     trust: undefined,
@@ -155,7 +159,9 @@ function joinError(error: unknown, cannot: string, channel: ServerChannel): Join
     return new JoinError("other_server", `${cannot}: ${connectionFault(error, channel)}`, { cause: error });
   }
   if (isAway(error)) {
-    return new JoinError("unreachable", `cannot reach the server: ${connectionFault(error, channel)}`, { cause: error });
+    return new JoinError("unreachable", `cannot reach the server: ${connectionFault(error, channel)}`, {
+      cause: error,
+    });
   }
   switch (error.code) {
     case "token_used":

@@ -1,5 +1,12 @@
 /** Why an agent could not join: a closed list, with the exit code of each. */
-export type JoinFailure = "bad_string" | "refused" | "other_server" | "unreachable" | "bad_answer" | "not_joined" | "in_use";
+export type JoinFailure =
+  | "bad_string"
+  | "refused"
+  | "other_server"
+  | "unreachable"
+  | "bad_answer"
+  | "not_joined"
+  | "in_use";
 
 const exitCodes: Readonly<Record<JoinFailure, number>> = {
   bad_string: 2,

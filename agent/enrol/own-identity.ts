@@ -11,15 +11,15 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { SpiffeId } from "../../src/spiffe/id.ts";
 import { sameOctets } from "../../src/x509/der.ts";
+import { WireError } from "../from-wire.ts";
 import { codeOf } from "../identities/directory-error.ts";
 import { type HeldIdentity, hasEnded } from "../identities/held-identity.ts";
-import { type IssuedCertificate, judgeIssued } from "../identities/judge.ts";
-import { newNodeKey, type NodeKey, openNodeKey } from "../identities/node-key.ts";
-import { renewAt } from "../identities/renew-at.ts";
 import type { TrustFiles } from "../identities/identity-set.ts";
+import { type IssuedCertificate, judgeIssued } from "../identities/judge.ts";
+import { type NodeKey, newNodeKey, openNodeKey } from "../identities/node-key.ts";
+import { renewAt } from "../identities/renew-at.ts";
 import { fromStored, octets, storedIdentity, toStored } from "../stored-identity.ts";
 import type { WriteDurably } from "../trust.ts";
-import { WireError } from "../from-wire.ts";
 
 export interface OwnIdentityDeps {
   /** The data directory. */
@@ -57,7 +57,9 @@ export class OwnIdentity {
   /** Reads what is kept. Throws when a file is damaged: losing the key silently would lose the node's place. */
   static async open(deps: OwnIdentityDeps): Promise<OwnIdentity> {
     const held = await readJson(heldPath(deps.directory), (value) => fromStored(heldSchema.parse(value).identity));
-    const pending = await readJson(pendingPath(deps.directory), (value) => openNodeKey(octets(pendingSchema.parse(value).key)));
+    const pending = await readJson(pendingPath(deps.directory), (value) =>
+      openNodeKey(octets(pendingSchema.parse(value).key)),
+    );
     const isWaste = held !== undefined && pending !== undefined && sameOctets(pending.keyDer, held.keyDer);
     return new OwnIdentity(deps, held, isWaste ? undefined : pending);
   }

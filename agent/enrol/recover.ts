@@ -39,7 +39,8 @@ export async function recover(
     const challenge = await stream.step({ $case: "recoverStart", value: start });
     if (challenge.$case !== "challenge") throw new WireError("the server sent no challenge");
     const { serverNonce } = challenge.value;
-    if (serverNonce.length !== 32) throw new WireError(`the server's nonce has ${serverNonce.length} octets, 32 are due`);
+    if (serverNonce.length !== 32)
+      throw new WireError(`the server's nonce has ${serverNonce.length} octets, 32 are due`);
     const transcript = recoverTranscript({
       trustDomain,
       id: last.spiffeId,

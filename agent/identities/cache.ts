@@ -45,7 +45,13 @@ export interface IdentitySlot {
   readonly directory: string | undefined;
 }
 
-export const calmRenewal: RenewalState = { failures: 0, lastError: "", retry: undefined, forced: false, diskBlocked: false };
+export const calmRenewal: RenewalState = {
+  failures: 0,
+  lastError: "",
+  retry: undefined,
+  forced: false,
+  diskBlocked: false,
+};
 export const emptyDisk: DiskState = {
   state: "none",
   shown: undefined,
@@ -124,7 +130,8 @@ export function stateOf(slot: IdentitySlot): ReportedState {
 /** Why an identity is not valid on disk; undefined when it is. A directory is demanded of those that have one. */
 export function notReadyReason(slot: IdentitySlot, now: Date): string | undefined {
   if (slot.withdrawn) return undefined;
-  if (slot.held === undefined) return slot.renewal.lastError === "" ? "not obtained yet" : `not obtained: ${slot.renewal.lastError}`;
+  if (slot.held === undefined)
+    return slot.renewal.lastError === "" ? "not obtained yet" : `not obtained: ${slot.renewal.lastError}`;
   if (hasEnded(slot.held, now)) return `ended at ${slot.held.notAfter.toISOString()}`;
   if (slot.directory === undefined) return undefined;
   if (slot.disk.shown === undefined) {

@@ -1,7 +1,8 @@
 // The few file operations by which identity directories change. One port, so that a test can stop between any two of
 // them.
-import { constants } from "node:fs";
+
 import * as fs from "node:fs";
+import { constants } from "node:fs";
 import { lstat, mkdir, readdir, readlink, rename, rmdir, symlink, unlink } from "node:fs/promises";
 import { promisify } from "node:util";
 

@@ -152,7 +152,10 @@ async function checkNames(files: FilePort, base: string, path: string): Promise<
   for (const name of [dataLink, ...setNames]) {
     const kind = await kindOf(files, `${base}/${name}`);
     if (kind !== undefined && kind !== "link") {
-      throw new DirectoryError("foreign", `cannot write ${path}: ${name} in it is a ${kind} that this agent did not make`);
+      throw new DirectoryError(
+        "foreign",
+        `cannot write ${path}: ${name} in it is a ${kind} that this agent did not make`,
+      );
     }
   }
 }

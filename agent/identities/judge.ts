@@ -56,7 +56,8 @@ export function judgeIssued(issued: IssuedCertificate, expected: Expected): Judg
   if (!sameOctets(leaf.publicKey.der, expected.spkiDer)) return refuse("it is for another key than ours");
   if (issued.spiffeId !== expected.spiffeId) return refuse("the answer names another identity");
   if (leaf.serialHex !== issued.serialHex) return refuse("its serial is not the one that the answer names");
-  if (leaf.notAfter.getTime() !== issued.notAfter.getTime()) return refuse("it ends at another time than the answer says");
+  if (leaf.notAfter.getTime() !== issued.notAfter.getTime())
+    return refuse("it ends at another time than the answer says");
   if (issued.ttlSeconds < 1) return refuse("the answer grants no lifetime");
   if (expected.names !== undefined && !sameNames(leaf, expected.names)) {
     return refuse("its names are not those of the entry");

@@ -19,7 +19,12 @@ export function openNodeKey(keyDer: Uint8Array): NodeKey {
 }
 
 function nodeKey(key: KeyObject): NodeKey {
-  const hash = key.asymmetricKeyType === "ed25519" ? null : key.asymmetricKeyDetails?.namedCurve === "secp384r1" ? "sha384" : "sha256";
+  const hash =
+    key.asymmetricKeyType === "ed25519"
+      ? null
+      : key.asymmetricKeyDetails?.namedCurve === "secp384r1"
+        ? "sha384"
+        : "sha256";
   return {
     keyDer: new Uint8Array(key.export({ format: "der", type: "pkcs8" })),
     spkiDer: new Uint8Array(createPublicKey(key).export({ format: "der", type: "spki" })),

@@ -36,7 +36,9 @@ export async function readPidFile(path: string, rules: PidRules): Promise<number
     if (!facts.isFile()) throw refuse("not a file");
     const owners = rules.processUid === rules.ownerUid ? [0, rules.ownerUid] : [0];
     if (!owners.includes(facts.uid)) {
-      throw refuse(`belongs to user ${facts.uid}, must be of ${owners.length === 1 ? "root" : "root or the identity's owner"}`);
+      throw refuse(
+        `belongs to user ${facts.uid}, must be of ${owners.length === 1 ? "root" : "root or the identity's owner"}`,
+      );
     }
     if ((facts.mode & 0o022) !== 0) throw refuse("others may write to it");
     const buffer = new Uint8Array(mostBytes);

@@ -19,7 +19,12 @@ export interface PlaceSetting {
   readonly keepKey: boolean;
   readonly reload:
     | { readonly kind: "command"; readonly command: readonly string[]; readonly deadlineMs: number }
-    | { readonly kind: "signal"; readonly signal: NodeJS.Signals; readonly pidFile: string; readonly user: string | undefined }
+    | {
+        readonly kind: "signal";
+        readonly signal: NodeJS.Signals;
+        readonly pidFile: string;
+        readonly user: string | undefined;
+      }
     | undefined;
 }
 
@@ -97,7 +102,10 @@ function refuseReserved(id: SpiffeId): void {
     .split("/")
     .find((segment) => segment.startsWith("..") || names.includes(segment) || segment === "tls.ocsp");
   if (bad !== undefined) {
-    throw new DirectoryError("foreign", `${id} needs a directory of its own in agent.yaml: ${bad} is the name of a file there`);
+    throw new DirectoryError(
+      "foreign",
+      `${id} needs a directory of its own in agent.yaml: ${bad} is the name of a file there`,
+    );
   }
 }
 
@@ -106,7 +114,8 @@ async function settle(setting: PlaceSetting, writer: Writer, accounts: Accounts)
   const path = isAbsolute(setting.dir) ? resolve(setting.dir) : resolve(process.cwd(), setting.dir);
   const user = owner === undefined ? undefined : await userOf(accounts, owner, spiffeId);
   const gid = group === undefined ? user?.gid : await groupOf(accounts, group, spiffeId);
-  const owned = user !== undefined || gid !== undefined ? { uid: user?.uid ?? writer.uid, gid: gid ?? writer.gid } : undefined;
+  const owned =
+    user !== undefined || gid !== undefined ? { uid: user?.uid ?? writer.uid, gid: gid ?? writer.gid } : undefined;
   return {
     target: { path, writer, owner: owned, keyMode: setting.keyMode ?? 0o600 },
     keepKey: setting.keepKey,
@@ -130,12 +139,14 @@ async function userOf(
   id: SpiffeId,
 ): Promise<{ readonly uid: number; readonly gid: number }> {
   const user = await accounts.user(name);
-  if (user === undefined) throw new PlaceError(`identities of agent.yaml, ${id}: there is no user ${JSON.stringify(name)}`);
+  if (user === undefined)
+    throw new PlaceError(`identities of agent.yaml, ${id}: there is no user ${JSON.stringify(name)}`);
   return user;
 }
 
 async function groupOf(accounts: Accounts, name: string, id: SpiffeId): Promise<number> {
   const gid = await accounts.group(name);
-  if (gid === undefined) throw new PlaceError(`identities of agent.yaml, ${id}: there is no group ${JSON.stringify(name)}`);
+  if (gid === undefined)
+    throw new PlaceError(`identities of agent.yaml, ${id}: there is no group ${JSON.stringify(name)}`);
   return gid;
 }

@@ -141,7 +141,11 @@ function runCommand(action: Extract<ReloadAction, { kind: "command" }>, signal: 
     });
     child.on("error", (error) => {
       end();
-      reject(new Error(`cannot run ${file}: ${"code" in error && error.code === "ENOENT" ? "no such command" : error.message}`));
+      reject(
+        new Error(
+          `cannot run ${file}: ${"code" in error && error.code === "ENOENT" ? "no such command" : error.message}`,
+        ),
+      );
     });
     child.on("exit", (code, by) => {
       end();

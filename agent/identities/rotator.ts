@@ -14,7 +14,7 @@ import { DirectoryError } from "./directory-error.ts";
 import { planRenewals } from "./due.ts";
 import type { HeldIdentity } from "./held-identity.ts";
 import { type IssuedCertificate, judgeIssued } from "./judge.ts";
-import { newNodeKey, type NodeKey, openNodeKey } from "./node-key.ts";
+import { type NodeKey, newNodeKey, openNodeKey } from "./node-key.ts";
 import { bothClocks, dualTime, type RetryLimits, renewAt, retryDelayMs } from "./renew-at.ts";
 
 export interface IssueItem {
@@ -38,7 +38,10 @@ export interface RotatorDeps {
   /** Whether the server can be asked now; poke() when that changes. */
   readonly connected: () => boolean;
   /** Asks for at most 100 identities; answers in the order asked. Never rejects. */
-  readonly issue: (items: readonly IssueItem[], options: { readonly signal: AbortSignal }) => Promise<readonly IssueAnswer[]>;
+  readonly issue: (
+    items: readonly IssueItem[],
+    options: { readonly signal: AbortSignal },
+  ) => Promise<readonly IssueAnswer[]>;
   /** Throws DirectoryError when no identity could be kept now. Once a batch. */
   readonly probeKept: () => Promise<void>;
   /** Throws DirectoryError when a renewed identity could not be written to its directory now. */
@@ -190,7 +193,12 @@ export class Rotator {
 
   #accept(
     id: SpiffeId,
-    answer: { readonly issued: IssuedCertificate; readonly key: NodeKey; readonly sentAt: Date; readonly receivedAt: Date },
+    answer: {
+      readonly issued: IssuedCertificate;
+      readonly key: NodeKey;
+      readonly sentAt: Date;
+      readonly receivedAt: Date;
+    },
   ): void {
     const { cache, trust, random, clock } = this.#deps;
     const slot = cache.get(id);
@@ -240,7 +248,10 @@ export class Rotator {
     }));
     this.#deps.counted("renewed");
     const { serialHex, notAfter, authority } = held;
-    this.#deps.logger.info({ spiffeId: id, serialHex, notAfter, renewAt: held.renewAt, authority }, "identity obtained");
+    this.#deps.logger.info(
+      { spiffeId: id, serialHex, notAfter, renewAt: held.renewAt, authority },
+      "identity obtained",
+    );
   }
 
   #failed({ spiffeId }: IdentitySlot, result: RenewalResult, why: string, retryAfterSeconds: number = 0): void {

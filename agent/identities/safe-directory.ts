@@ -86,7 +86,10 @@ async function walk(files: FilePort, path: string, writer: Writer): Promise<stri
       links += 1;
       if (links > mostLinks) throw new DirectoryError("unsafe", `${path}: too many links`);
       if (facts.uid !== 0 && facts.uid !== writer.uid) {
-        throw new DirectoryError("unsafe", `${next} is a link of user ${facts.uid}: only root's and the agent's are followed`);
+        throw new DirectoryError(
+          "unsafe",
+          `${next} is a link of user ${facts.uid}: only root's and the agent's are followed`,
+        );
       }
       const target = await files.readLink(next);
       if (target.startsWith("/")) place = "/";

@@ -75,7 +75,11 @@ export class IdentityWriter {
     if (error === undefined) this.#reloads.delete(id);
     this.#disk(id, (disk) =>
       error === undefined
-        ? { ...disk, reloadPending: false, ...(disk.state === "reload_failed" ? { state: "on_disk", lastError: "" } : {}) }
+        ? {
+            ...disk,
+            reloadPending: false,
+            ...(disk.state === "reload_failed" ? { state: "on_disk", lastError: "" } : {}),
+          }
         : { ...disk, ...(disk.state === "write_failed" ? {} : { state: "reload_failed", lastError: error }) },
     );
     if (error !== undefined) this.#deps.logger.warn({ spiffeId: id, reason: error }, "reload failed");
@@ -89,7 +93,10 @@ export class IdentityWriter {
         if (this.#busy.size >= this.#deps.lanes) break;
         if (this.#busy.has(id)) continue;
         this.#dirty.delete(id);
-        this.#busy.set(id, this.#work(id).finally(() => this.#finished(id)));
+        this.#busy.set(
+          id,
+          this.#work(id).finally(() => this.#finished(id)),
+        );
       }
       if (this.#dirty.size === 0 && this.#busy.size === 0) this.#tellIdle();
       await this.#wake.wait(this.#nextMs(), signal);
@@ -121,7 +128,8 @@ export class IdentityWriter {
     }
     const wall = this.#deps.clock.now();
     for (const { spiffeId, withdrawn, held } of this.#deps.cache.all()) {
-      if (withdrawn && held !== undefined && hasEnded(held, wall) && !this.#retryAtMs.has(spiffeId)) this.#dirty.add(spiffeId);
+      if (withdrawn && held !== undefined && hasEnded(held, wall) && !this.#retryAtMs.has(spiffeId))
+        this.#dirty.add(spiffeId);
     }
   }
 
@@ -220,7 +228,9 @@ export class IdentityWriter {
               ...disk,
               failures: 0,
               retryAt: undefined,
-              ...(disk.state === "write_failed" ? { state: disk.shown === undefined ? "none" : "on_disk", lastError: "" } : {}),
+              ...(disk.state === "write_failed"
+                ? { state: disk.shown === undefined ? "none" : "on_disk", lastError: "" }
+                : {}),
             },
       );
     } catch (error) {

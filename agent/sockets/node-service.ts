@@ -1,6 +1,6 @@
 // The agent's own socket for the command line on the node. Its mode never matters: the data directory is 0700.
 import { unlink } from "node:fs/promises";
-import { type sendUnaryData, Server, ServerCredentials, type ServerUnaryCall, status } from "@grpc/grpc-js";
+import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
 import {
   type GetAgentStatusResponse,
   NodeServiceService,
@@ -32,7 +32,9 @@ export interface NodeSocket {
 /** Opens the socket. Rejects when the path is too long or cannot be listened on. */
 export async function openNodeSocket(path: string, deps: NodeServiceDeps): Promise<NodeSocket> {
   if (Buffer.byteLength(path) > longestPath) {
-    throw new Error(`the path of the agent's socket has ${Buffer.byteLength(path)} bytes, a unix socket at most ${longestPath}: ${path}`);
+    throw new Error(
+      `the path of the agent's socket has ${Buffer.byteLength(path)} bytes, a unix socket at most ${longestPath}: ${path}`,
+    );
   }
   // The lock is ours, so a socket that is still there is a dead agent's.
   await unlink(path).catch((error: unknown) => {

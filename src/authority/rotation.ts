@@ -249,10 +249,11 @@ export async function stepsToCome(deps: Pick<RotationDeps, "store" | "state" | "
   return nextSteps(view, deps.settings, lastLeaf);
 }
 
-/** Destroys keys of retired authorities that a crash left behind. */
+/** Destroys keys of retired authorities that a crash, or a commit in doubt, left behind. */
 export async function destroyRetiredKeys(deps: Pick<RotationDeps, "keys" | "state">): Promise<void> {
+  const { authorities: all } = await deps.state.reload();
   const names = new Set(await deps.keys.list());
-  for (const { record } of deps.state.view().authorities) {
+  for (const { record } of all) {
     if (record.state === "retired" && names.has(record.name)) await deps.keys.destroy(record.name);
   }
 }

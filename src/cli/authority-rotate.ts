@@ -63,7 +63,9 @@ export async function rotateAuthority(cli: Cli, flags: RotateFlags): Promise<Exi
     }
     if (over.signal.aborted && typeof flags.wait === "number") {
       await view.end(latest);
-      cli.print.note(`signet: not over after ${formatDuration(flags.wait)}: ${movedText(latest)}the rotation to ${name} goes on`);
+      cli.print.note(
+        `signet: not over after ${formatDuration(flags.wait)}: ${movedText(latest)}the rotation to ${name} goes on`,
+      );
       cli.print.note("try: signet status");
       return 5;
     }

@@ -11,7 +11,7 @@ import { expectRevision, type Op, putIfAbsent, type Store, type Stored, update }
 import { CaError } from "./ca-error.ts";
 import type { Announcements } from "./announcements.ts";
 import { commit } from "./committed.ts";
-import { checkNames } from "./names.ts";
+import { checkNames, coversOneOf } from "./names.ts";
 
 export interface EntryDeps {
   readonly store: Store;
@@ -21,7 +21,7 @@ export interface EntryDeps {
   readonly trustDomain: TrustDomain;
   /** Names of the server itself, which no workload may have. */
   readonly serverNames: ReadonlySet<string>;
-  /** The longest ttl of a workload that its authority can honour, and the one given by default, seconds. */
+  /** The longest ttl of a workload, by its profile and its authority, and the one given by default, seconds. */
   readonly maxTtlSeconds: number;
   readonly defaultTtlSeconds: number;
 }
@@ -187,16 +187,16 @@ function checkFields(deps: EntryDeps, fields: EntryFields): EntryFields {
     throw new CaError("bad_request", `ttl must be ${leastTtlSeconds} s or more, got ${ttlSeconds} s`);
   }
   if (ttlSeconds > deps.maxTtlSeconds) {
-    throw new CaError("denied", `a life of ${ttlSeconds} s is over a quarter of the intermediate's`, {
-      rule: "ttl_over_authority",
+    throw new CaError("denied", `a life of ${ttlSeconds} s is longer than the ${deps.maxTtlSeconds} s that a workload may have`, {
+      rule: "ttl_over_profile",
       value: `${ttlSeconds} s`,
       limit: `${deps.maxTtlSeconds} s`,
-      cure: "signet init --intermediate-ttl sets how long intermediates live",
+      cure: `set lifetimes: {workload: ${ttlSeconds}s} in server.yaml; a quarter of the intermediate's life is the most`,
     });
   }
   const names = checkNames(fields.dnsNames, fields.ipAddresses);
   for (const name of [...names.dnsNames, ...names.ipAddresses]) {
-    if (deps.serverNames.has(name)) {
+    if (coversOneOf(deps.serverNames, name)) {
       throw new CaError("denied", `${name} is a name of the server itself`, { rule: "server_name", value: name });
     }
   }

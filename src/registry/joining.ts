@@ -3,12 +3,14 @@
 // | killed                                   | what a restart finds                                             |
 // | before the commit                        | the join string is open, no node, no certificate: try again      |
 // | after the commit, before the reply       | string bound to the key, node and certificate recorded: the same |
-// |                                          | key gets the same certificate until the string ends              |
+// |                                          | key gets the same certificate until the string ends; who comes   |
+// |                                          | back asks again over the same new key and gets another           |
 import { createPublicKey, verify } from "node:crypto";
 import type { SpiffeId } from "../spiffe/id.ts";
 import { recoverTranscript } from "../spiffe/recover-proof.ts";
 import { type CertificateRecord, certificateKey, certificates } from "../store/collections/certificates.ts";
 import { type NodeRecord, nodes } from "../store/collections/nodes.ts";
+import { revocationKey, revocations } from "../store/collections/revocations.ts";
 import { type TokenRecord, tokens } from "../store/collections/tokens.ts";
 import { type Op, putIfAbsent, type Store, type Stored, update } from "../store/store.ts";
 import { parseCertificate } from "../x509/certificate.ts";
@@ -78,6 +80,16 @@ export function joinOps(
   return [update(tokens, spent, token.revision), nodeOp(node, nodeRecord(use, issued, "join_string", node?.value))];
 }
 
+/** The same for an agent that renews, read anew. Throws "denied" for one that is no member, or not any more. */
+export async function renewOps(store: Pick<Store, "get">, id: SpiffeId, issued: IssuedFacts): Promise<readonly Op[]> {
+  const node = await findNode(store, id);
+  if (node === undefined || node.value.state === "evicted") {
+    throw new CaError("denied", `${id} has not joined`, { rule: "node_unknown" });
+  }
+  refuseBanned(node.value);
+  return [renewedOp(node, issued)];
+}
+
 /** The op that notes an agent's newer certificate in its node record. */
 export function renewedOp(node: Stored<NodeRecord>, issued: IssuedFacts): Op {
   return update(nodes, { ...node.value, ...newest(issued) }, node.revision);
@@ -97,7 +109,9 @@ export interface RecoverUse {
 
 /**
  * Judges an agent that comes back by the record of its last certificate, not by its chain: key equal, newest of its
- * line, neither banned nor evicted, within the grace, and a new key. Throws "denied" and "unauthenticated".
+ * line, not revoked, neither banned nor evicted, within the grace, and a new key. One that is followed by a certificate
+ * over this very key counts as the newest: the reply that carried that certificate was lost. Throws "denied" and
+ * "unauthenticated".
  */
 export async function prepareRecover(
   deps: Pick<TokenDeps, "store" | "trustDomain"> & { readonly graceSeconds: number },
@@ -109,7 +123,7 @@ export async function prepareRecover(
     throw new CaError("denied", `no node ${use.id} has joined here`, { rule: "node_unknown", cure: joinAgain });
   }
   refuseBanned(node.value);
-  if (node.value.serialHex !== use.serialHex) {
+  if (node.value.serialHex !== use.serialHex && node.value.spkiSha256 !== use.spkiSha256) {
     throw new CaError("denied", "a newer certificate of this node was issued", { rule: "certificate_replaced", cure: joinAgain });
   }
   const graceMs = deps.graceSeconds * 1000;
@@ -120,9 +134,13 @@ export async function prepareRecover(
       cure: joinAgain,
     });
   }
-  const last = await deps.store.get(certificates, certificateKey(node.value.serialHex, node.value.authority));
-  if (last === undefined || last.value.spiffeId !== use.id) {
+  const last = await certificateOf(deps.store, use.serialHex);
+  if (last === undefined || last.spiffeId !== use.id) {
     throw new CaError("denied", "that certificate is not recorded here", { rule: "node_unknown", cure: joinAgain });
+  }
+  for (const serialHex of [last.serialHex, "*"]) {
+    if ((await deps.store.get(revocations, revocationKey(last.authorityKeyId, serialHex))) === undefined) continue;
+    throw new CaError("denied", "that certificate was revoked", { rule: "key_revoked", cure: joinAgain });
   }
   const transcript = recoverTranscript({
     trustDomain: deps.trustDomain,
@@ -132,13 +150,21 @@ export async function prepareRecover(
     serverNonce: use.serverNonce,
     csrSha256: Buffer.from(sha256Hex(use.csrDer), "hex"),
   });
-  if (!signedBy(last.value.der, transcript, use.signature)) {
+  if (!signedBy(last.der, transcript, use.signature)) {
     throw new CaError("unauthenticated", "the proof is not by the key of that certificate", { rule: "key_not_ours" });
   }
-  if (use.spkiSha256 === last.value.spkiSha256) {
+  if (use.spkiSha256 === last.spkiSha256) {
     throw new CaError("bad_request", "coming back needs a new key, this is that of the last certificate");
   }
   return node;
+}
+
+/** The certificate of a serial, whatever authority signed it. */
+async function certificateOf(store: Pick<Store, "scan">, serialHex: string): Promise<CertificateRecord | undefined> {
+  if (!/^[0-9a-f]{2,40}$/.test(serialHex)) return undefined;
+  const range = { from: [`${serialHex}/`], to: [`${serialHex}0`] };
+  for await (const { value } of store.scan(certificates, "key", range, { limit: 1 })) return value;
+  return undefined;
 }
 
 function refuseBanned(node: NodeRecord | undefined): void {

@@ -38,6 +38,12 @@ function checkIpAddress(text: string): string {
   }
 }
 
+/** Whether a name is one of these, or a wildcard that stands for one of them (RFC 6125 6.4.3: one label). */
+export function coversOneOf(names: ReadonlySet<string>, name: string): boolean {
+  if (names.has(name)) return true;
+  return name.startsWith("*.") && [...names].some((each) => isIP(each) === 0 && each.slice(each.indexOf(".")) === name.slice(1));
+}
+
 /** localhost and the loopback addresses. */
 export function isLoopbackName(name: string): boolean {
   return name === "localhost" || name.endsWith(".localhost") || name === "::1" || name.startsWith("127.");

@@ -143,23 +143,32 @@ export async function tokenForUse(
   return held;
 }
 
-/** Counts and audits an attempt by another key: the thief may have been first. Never throws for a lost race. */
+/** Tries to count one attempt before a crowd of others is let win. */
+const countTries = 5;
+
+/**
+ * Counts and audits an attempt by another key: the thief may have been first. Of a crowd at the same moment some are
+ * counted, at least one; false when this one was not.
+ */
 export async function countReuse(
   deps: TokenDeps,
   use: { readonly secret: Uint8Array; readonly from: string },
 ): Promise<boolean> {
-  const held = await deps.store.get(tokens, sha256Hex(use.secret));
-  if (held?.value.used === undefined || held.value.reused >= 1000) return false;
-  const result = await commit(deps.store, [
-    update(tokens, { ...held.value, reused: held.value.reused + 1 }, held.revision),
-    audited(deps, { name: held.value.subject, reason: "" }, {
-      at: deps.clock.now(),
-      action: "token.reused",
-      subject: held.value.tokenId,
-      after: { from: use.from },
-    }),
-  ]);
-  return result.done;
+  for (let attempt = 0; attempt < countTries; attempt++) {
+    const held = await deps.store.get(tokens, sha256Hex(use.secret));
+    if (held?.value.used === undefined || held.value.reused >= 1000) return false;
+    const result = await commit(deps.store, [
+      update(tokens, { ...held.value, reused: held.value.reused + 1 }, held.revision),
+      audited(deps, { name: held.value.subject, reason: "" }, {
+        at: deps.clock.now(),
+        action: "token.reused",
+        subject: held.value.tokenId,
+        after: { from: use.from },
+      }),
+    ]);
+    if (result.done) return true;
+  }
+  return false;
 }
 
 export function sha256Hex(octets: Uint8Array): string {

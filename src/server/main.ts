@@ -231,7 +231,9 @@ function startUpkeep(deps: {
     );
   start("rotation", lookEveryMs, rotationUpkeep({ ...rotation, log }), parts.onLookNow);
   start("crls", lookEveryMs * 60, crlUpkeep({ ...rotation, log }));
-  start("prune", pruneEveryMs, pruneUpkeep({ store, clock, log, retentionMs: config.retentionSeconds * 1000 }));
+  // Who comes back within the grace is judged by the record of its last certificate.
+  const retentionMs = Math.max(config.retentionSeconds, config.agentGraceSeconds) * 1000;
+  start("prune", pruneEveryMs, pruneUpkeep({ store, clock, log, retentionMs }));
   start(
     "fleet",
     fleetEveryMs,

@@ -12,7 +12,7 @@ import type { IssueDeps } from "../issuing/issue.ts";
 import { createLine, type LineDeps } from "../issuing/line.ts";
 import { reservedNames } from "../issuing/names-of-server.ts";
 import { maxTtlSeconds, profiles, ttlOverAuthority } from "../issuing/profile/profile.ts";
-import type { KeyManager } from "../keys/key-manager.ts";
+import { KeyError, type KeyHandle, type KeyManager } from "../keys/key-manager.ts";
 import { handleOf, readPkcs8 } from "../keys/pkcs8.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -26,7 +26,6 @@ import { authenticate, type AuthenticateDeps, type Session } from "../protocols/
 import { type IssuanceDeps, issuanceHandler } from "../protocols/issuance/handler.ts";
 import { createAnnouncements, type Announcements } from "../registry/announcements.ts";
 import { CaError } from "../registry/ca-error.ts";
-import { findNode } from "../registry/nodes.ts";
 import type { EntryDeps } from "../registry/entries.ts";
 import { readDenyList, keyWasRevoked, type DenyListWithCrls } from "../revocation/deny-list.ts";
 import type { Store } from "../store/store.ts";
@@ -138,7 +137,6 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     tokenReused: metrics.tokenReused,
     stepTimeoutMs: 10_000,
     fullReadMs: config.fullReadSeconds * 1000,
-    stillMember: async (agentId) => (await findNode(store, agentId))?.value.state === "member",
     session: connections.session,
     streamOpened: streams.opened,
   });
@@ -154,7 +152,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     line,
     steps,
     lookNow: () => lookNow(),
-    rootSigner: (pem) => handleOf("root", readPkcs8(Buffer.from(pem).toString("utf8"), undefined, "the root key")),
+    rootSigner,
     connected: streams.isOpen,
     lateAfterMs: config.reportIntervalSeconds * 1000 * lateIntervals,
     lastHour: () => hour.read(clock.now()),
@@ -188,6 +186,16 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     },
     serving: { set: health.set },
   };
+}
+
+/** A signer from a root key that an admin brought. Throws CaError "bad_request". */
+function rootSigner(pem: Uint8Array): KeyHandle {
+  try {
+    return handleOf("the root key", readPkcs8(Buffer.from(pem).toString("utf8"), undefined, "the root key"));
+  } catch (error) {
+    if (!(error instanceof KeyError)) throw error;
+    throw new CaError("bad_request", error.message, { cause: error });
+  }
 }
 
 function refuseLongLives(config: ServerConfig, state: TrustState): void {

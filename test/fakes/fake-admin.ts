@@ -149,8 +149,7 @@ export const fakeRootDer: Uint8Array = Uint8Array.from(
 );
 
 /** A join string's shape; its secret is none. */
-const fakeJoinString =
-  "sgj1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0-Pw";
+const fakeJoinString = "sgj1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0-Pw";
 
 export function fakeAuthority(fields: Partial<Authority> = {}): Authority {
   return {

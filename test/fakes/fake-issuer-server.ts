@@ -1,16 +1,15 @@
 // A server for tests of the agent: real gRPC over TLS 1.3, certificates of a small CA, everything in memory. It does what
 // the agent can see of a server, and can be told to fail.
-import { createHash, randomBytes, verify } from "node:crypto";
-import { constants } from "node:crypto";
+import { constants, createHash, randomBytes, verify } from "node:crypto";
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from "node:net";
 import type { SecureContextOptions } from "node:tls";
 import {
   Metadata,
-  type sendUnaryData,
   Server,
   ServerCredentials,
   type ServerDuplexStream,
   type ServerUnaryCall,
+  type sendUnaryData,
   status,
 } from "@grpc/grpc-js";
 import { Status } from "../../proto/gen/google/rpc/status.ts";
@@ -25,7 +24,6 @@ import {
   type BatchIssueRequest,
   type BatchIssueResponse,
   type BatchIssueResult,
-  type Certificate as WireCertificate,
   type DenyList,
   type Entry,
   IssuanceServiceService,
@@ -33,6 +31,7 @@ import {
   type RenewResponse,
   type SyncRequest,
   type SyncResponse,
+  type Certificate as WireCertificate,
 } from "../../proto/gen/signet/v1/issuance.ts";
 import { parseSpiffeId, parseTrustDomain } from "../../src/spiffe/id.ts";
 import { encodeJoinString } from "../../src/spiffe/join-string.ts";
@@ -58,7 +57,16 @@ export class Refused extends Error {
   constructor(code: string, rule = "", retryAfterSeconds = 0) {
     super(`${code} ${rule}`);
     const sentence = rule === "" ? code.replaceAll("_", " ") : `no, by ${rule}`;
-    this.detail = { code, rule, detail: sentence, value: "", limit: "", cure: "", retry: Retry.RETRY_NEVER, retryAfterSeconds };
+    this.detail = {
+      code,
+      rule,
+      detail: sentence,
+      value: "",
+      limit: "",
+      cure: "",
+      retry: Retry.RETRY_NEVER,
+      retryAfterSeconds,
+    };
   }
 }
 
@@ -140,10 +148,17 @@ export class FakeIssuer {
       attest: (stream: ServerDuplexStream<AttestRequest, AttestResponse>) => this.#attest(stream),
       renew: (call: ServerUnaryCall<RenewRequest, RenewResponse>, callback: sendUnaryData<RenewResponse>) =>
         this.#answer("renew", callback, () => ({
-          certificate: this.#issue(this.#caller(call).spiffeId, call.request.csrDer, this.#options.agentSeconds ?? 3600),
+          certificate: this.#issue(
+            this.#caller(call).spiffeId,
+            call.request.csrDer,
+            this.#options.agentSeconds ?? 3600,
+          ),
         })),
       issue: (_call: unknown, callback: sendUnaryData<unknown>) => callback({ code: status.UNIMPLEMENTED }),
-      batchIssue: (call: ServerUnaryCall<BatchIssueRequest, BatchIssueResponse>, callback: sendUnaryData<BatchIssueResponse>) =>
+      batchIssue: (
+        call: ServerUnaryCall<BatchIssueRequest, BatchIssueResponse>,
+        callback: sendUnaryData<BatchIssueResponse>,
+      ) =>
         this.#answer("batchIssue", callback, () => {
           this.#caller(call);
           this.batchSizes.push(call.request.items.length);
@@ -192,13 +207,24 @@ export class FakeIssuer {
   }
 
   bundle(): Bundle {
-    return { trustDomain, sequence: this.bundleSequence, refreshHintSeconds: 2, rootsDer: [Buffer.from(this.ca.root.raw)] };
+    return {
+      trustDomain,
+      sequence: this.bundleSequence,
+      refreshHintSeconds: 2,
+      rootsDer: [Buffer.from(this.ca.root.raw)],
+    };
   }
 
   denyList(): DenyList {
     const crl = (issuer: TestCa["root"], key: TestCa["rootKey"]): Buffer => {
       const thisUpdate = this.ca.at;
-      const tbs = crlTbs({ issuer, number: this.deniedSequence, thisUpdate, nextUpdate: after(thisUpdate, 86_400), revoked: [] });
+      const tbs = crlTbs({
+        issuer,
+        number: this.deniedSequence,
+        thisUpdate,
+        nextUpdate: after(thisUpdate, 86_400),
+        revoked: [],
+      });
       return Buffer.from(signedDer(key, tbs));
     };
     return {
@@ -209,7 +235,10 @@ export class FakeIssuer {
   }
 
   /** A join string for an agent. */
-  joinString(name: string, options: { readonly addresses?: readonly string[]; readonly pins?: readonly Uint8Array[] } = {}): string {
+  joinString(
+    name: string,
+    options: { readonly addresses?: readonly string[]; readonly pins?: readonly Uint8Array[] } = {},
+  ): string {
     const secret = new Uint8Array(randomBytes(32));
     const spiffeId = `spiffe://${trustDomain}/agent/${name}`;
     this.#secrets.set(Buffer.from(secret).toString("hex"), { spiffeId, used: undefined, spki: "" });
@@ -318,7 +347,8 @@ export class FakeIssuer {
     const now = this.#now();
     const wholeNow = new Date(Math.floor(now.getTime() / 1000) * 1000);
     const notAfter = new Date(Math.ceil(after(now, ttlSeconds).getTime() / 1000) * 1000);
-    const notBefore = after(wholeNow, -60) < this.ca.intermediate.notBefore ? this.ca.intermediate.notBefore : after(wholeNow, -60);
+    const notBefore =
+      after(wholeNow, -60) < this.ca.intermediate.notBefore ? this.ca.intermediate.notBefore : after(wholeNow, -60);
     const { leaf, chainDer } = this.ca.issue({
       uri: spiffeId,
       spkiDer,
@@ -388,8 +418,11 @@ export class FakeIssuer {
             csrSha256: new Uint8Array(createHash("sha256").update(step.value.csrDer).digest()),
           });
           const key = { key: Buffer.from(last.spkiDer), format: "der", type: "spki" } as const;
-          if (!verify("sha256", transcript, key, step.value.signature)) throw new Refused("unauthenticated", "key_not_ours");
-          const result = this.#result(this.#issue(start.spiffeId, step.value.csrDer, this.#options.agentSeconds ?? 3600));
+          if (!verify("sha256", transcript, key, step.value.signature))
+            throw new Refused("unauthenticated", "key_not_ours");
+          const result = this.#result(
+            this.#issue(start.spiffeId, step.value.csrDer, this.#options.agentSeconds ?? 3600),
+          );
           stream.write({ step: { $case: "result", value: result } });
           stream.end();
         }
@@ -451,6 +484,9 @@ function serviceError(error: unknown): { code: number; details: string; metadata
   const metadata = new Metadata();
   const value = Buffer.from(ErrorDetail.encode(error.detail).finish());
   const details = [{ typeUrl: "type.googleapis.com/signet.v1.ErrorDetail", value }];
-  metadata.set("grpc-status-details-bin", Buffer.from(Status.encode({ code, message: error.detail.detail, details }).finish()));
+  metadata.set(
+    "grpc-status-details-bin",
+    Buffer.from(Status.encode({ code, message: error.detail.detail, details }).finish()),
+  );
   return { code, details: error.detail.detail, metadata };
 }

@@ -2,7 +2,12 @@
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { access, chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { connect as netConnect, createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
+import {
+  createServer as createNetServer,
+  type Server as NetServer,
+  connect as netConnect,
+  type Socket,
+} from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
@@ -10,15 +15,15 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { joinTrustDomain } from "../../agent/enrol/join.ts";
 import { JoinError } from "../../agent/enrol/join-error.ts";
 import { OwnIdentity } from "../../agent/enrol/own-identity.ts";
-import { type Accounts, settlePlaces, type PlaceSetting } from "../../agent/identities/places.ts";
+import { type Accounts, type PlaceSetting, settlePlaces } from "../../agent/identities/places.ts";
 import { takeLock } from "../../agent/lock.ts";
 import { loadTrust } from "../../agent/trust.ts";
 import { defaultLimits, type RunningAgent, startAgent, writeOwnFile } from "../../agent/wire.ts";
 import { NodeServiceClient } from "../../proto/gen/signet/v1/node.ts";
+import { formatAddress } from "../../src/platform/address.ts";
 import type { Clock } from "../../src/platform/clock.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { createDataDir, type DataDir, openDataDir } from "../../src/platform/data-dir.ts";
-import { formatAddress } from "../../src/platform/address.ts";
 import { silentLogger } from "../../src/platform/logger.ts";
 import { systemRandom } from "../../src/platform/random.ts";
 import { createTasks } from "../../src/platform/tasks.ts";
@@ -85,6 +90,7 @@ interface StartOptions {
   readonly clock?: Clock;
   readonly settings?: readonly PlaceSetting[];
   readonly joinString?: string;
+  readonly graceSeconds?: number;
 }
 
 /** Starts the agent of this test's node, joined before. */
@@ -103,6 +109,7 @@ async function start(options: StartOptions = {}): Promise<RunningAgent> {
     places: await settlePlaces(options.settings ?? [], { root: dir.file("identities"), writer, accounts }),
     servers: [],
     join: options.joinString === undefined ? undefined : parseJoinString(options.joinString),
+    graceSeconds: options.graceSeconds ?? 86_400,
     version: "0.0.0",
     limits,
     opsAddress: { host: "127.0.0.1", port: 0 },
@@ -166,23 +173,44 @@ describe("joining", () => {
     server.putEntry("/svc/a", "one", { dnsNames: ["a.prod.example"] });
     await onDisk(agent);
     const names = (await readdir(dirA())).filter((name) => !name.startsWith(".."));
-    expect(names.sort()).toEqual(["bundle.json", "ca.crt", "crl.pem", "denied.json", "identity.json", "tls.crt", "tls.key", "tls.pem"]);
+    expect(names.sort()).toEqual([
+      "bundle.json",
+      "ca.crt",
+      "crl.pem",
+      "denied.json",
+      "identity.json",
+      "tls.crt",
+      "tls.key",
+      "tls.pem",
+    ]);
     const leaf = new X509Certificate(await readFile(join(dirA(), "tls.crt")));
     expect(leaf.subjectAltName).toContain("URI:spiffe://prod.example/svc/a, DNS:a.prod.example");
     expect((await stat(join(dirA(), "tls.key"))).mode & 0o7777).toBe(0o600);
     const identity = await identityA();
     expect(identity.serialHex).toBe(leaf.serialNumber.toLowerCase());
-    expect([identity.ttlSeconds, identity.authority, identity.bundleSequence, identity.deniedSequence]).toEqual([3600, "int-1", 1n, 1n]);
+    expect([identity.ttlSeconds, identity.authority, identity.bundleSequence, identity.deniedSequence]).toEqual([
+      3600,
+      "int-1",
+      1n,
+      1n,
+    ]);
     const crls = (await readFile(join(dirA(), "crl.pem"), "utf8")).match(/BEGIN X509 CRL/g);
     expect(crls).toHaveLength(2);
     await server.until(() => server.reports.at(-1)?.identities[0]?.state === 1);
     const report = server.reports.at(-1);
-    expect([report?.bundleSequence, report?.deniedSequence, report?.entryRevision, report?.heldBackBy]).toEqual([1n, 1n, server.revision, ""]);
+    expect([report?.bundleSequence, report?.deniedSequence, report?.entryRevision, report?.heldBackBy]).toEqual([
+      1n,
+      1n,
+      server.revision,
+      "",
+    ]);
     expect((await probe(agent, "/readyz")).status).toBe(200);
     const metrics = (await probe(agent, "/metrics")).text;
     expect(metrics).toContain("signet_agent_server_connected 1");
     expect(metrics).toContain('signet_agent_renewals_total{result="renewed"} 1');
-    expect(metrics).toMatch(/x509_cert_not_after\{kind="identity",authority="int-1",spiffe_id="spiffe:\/\/prod.example\/svc\/a",filepath="[^"]*tls.crt"\}/);
+    expect(metrics).toMatch(
+      /x509_cert_not_after\{kind="identity",authority="int-1",spiffe_id="spiffe:\/\/prod.example\/svc\/a",filepath="[^"]*tls.crt"\}/,
+    );
     expect(metrics).toContain('signet_agent_write_failures_total{reason="no_space"} 0');
   });
 
@@ -252,13 +280,19 @@ describe("joining", () => {
     const joinString = server.joinString("one");
     await server.stop();
     const error = await joinFailure(joinAs(joinString, await node()));
-    expect([error.exitCode, error.message]).toEqual([4, `cannot reach the server: connection refused by ${server.address}`]);
+    expect([error.exitCode, error.message]).toEqual([
+      4,
+      `cannot reach the server: connection refused by ${server.address}`,
+    ]);
   });
 
   it("tries the next address of the join string", async () => {
     const dead = await new FakeIssuer().start();
     await dead.stop();
-    const { address } = await joinAs(server.joinString("one", { addresses: [dead.address, server.address] }), await node());
+    const { address } = await joinAs(
+      server.joinString("one", { addresses: [dead.address, server.address] }),
+      await node(),
+    );
     expect(address).toBe(server.address);
   });
 });
@@ -283,7 +317,9 @@ describe("a running agent", () => {
     const first = serialOf(agent);
     const entry = server.putEntry("/svc/a", "one", { dnsNames: ["new.prod.example"] });
     await until(agent, () => serialOf(agent) !== first);
-    expect(new X509Certificate(await readFile(join(dirA(), "tls.crt"))).subjectAltName).toContain("DNS:new.prod.example");
+    expect(new X509Certificate(await readFile(join(dirA(), "tls.crt"))).subjectAltName).toContain(
+      "DNS:new.prod.example",
+    );
     await server.until(() => server.reports.at(-1)?.entryRevision === entry.revision);
   });
 
@@ -381,10 +417,15 @@ describe("a running agent", () => {
     server.deniedSequence = 3n;
     server.denied = [{ authorityKeyId: "ab".repeat(20), serialHex: "*" }];
     server.push({ bundle: server.bundle(), denyList: server.denyList() });
-    await server.until(() => server.reports.at(-1)?.bundleSequence === 7n && server.reports.at(-1)?.deniedSequence === 3n);
+    await server.until(
+      () => server.reports.at(-1)?.bundleSequence === 7n && server.reports.at(-1)?.deniedSequence === 3n,
+    );
     const identity = await identityA();
     expect([identity.bundleSequence, identity.deniedSequence]).toEqual([7n, 3n]);
-    expect(JSON.parse(await readFile(join(dirA(), "denied.json"), "utf8"))).toEqual({ sequence: "3", denied: server.denied });
+    expect(JSON.parse(await readFile(join(dirA(), "denied.json"), "utf8"))).toEqual({
+      sequence: "3",
+      denied: server.denied,
+    });
     server.bundleSequence = 5n;
     server.push({ bundle: server.bundle() });
     server.putEntry("/svc/b", "one");
@@ -423,7 +464,9 @@ describe("a running agent", () => {
     expect(agent.cache.get(idA)?.renewal.failures).toBe(0);
     // The third conversation begins once the second certificate is kept.
     await server.until(() => server.calls.filter((call) => call === "sync").length >= 3);
-    expect((await node()).own.held?.serialHex).toBe(server.issued.findLast(({ spiffeId }) => spiffeId.includes("/agent/"))?.serialHex);
+    expect((await node()).own.held?.serialHex).toBe(
+      server.issued.findLast(({ spiffeId }) => spiffeId.includes("/agent/"))?.serialHex,
+    );
   });
 
   it("comes back by its key after its own certificate ended, with a new key", async () => {
@@ -440,6 +483,49 @@ describe("a running agent", () => {
     await onDisk(agent);
     expect(server.calls).toContain("attest recoverProof");
     expect((await node()).own.held?.keyDer).not.toEqual(firstKey);
+  });
+
+  it("joins anew by a join string when the server no longer knows it, and not before", async () => {
+    const agent = await joined();
+    await server.until(() => server.reports.length > 0);
+    await stop(agent);
+    const joinString = server.joinString("one");
+    const ignoring = await start({ joinString });
+    await server.until(() => server.calls.filter((call) => call === "sync").length === 2);
+    expect(server.calls.filter((call) => call === "attest join")).toHaveLength(1);
+    await stop(ignoring);
+    const evicted = server.issued.splice(0);
+    const again = await start({ joinString });
+    await until(again, () => again.session.contact.connected);
+    expect(server.calls.slice(-3)).toEqual(["getBundle", "attest join", "sync"]);
+    expect(server.calls).toContain("attest recoverProof");
+    expect(server.issued.map(({ serialHex }) => serialHex)).not.toContain(evicted[0]?.serialHex);
+  });
+
+  it("does not come back by its key once agent_grace is over", async () => {
+    await server.stop();
+    server = await new FakeIssuer({ agentSeconds: 1 }).start();
+    servers.push(server);
+    const { dir, own } = await node();
+    await joinAs(server.joinString("one"), { dir, own });
+    await systemClock.sleep((own.held?.notAfter.getTime() ?? 0) - Date.now() + 50);
+    const agent = await start({ graceSeconds: 0 });
+    await until(agent, () => agent.session.contact.lastError.includes("longer ago than agent_grace"));
+    expect(server.calls).not.toContain("attest recoverStart");
+    expect((await probe(agent, "/readyz")).status).toBe(200);
+  });
+
+  it("looks seldom once it is banned, and says so", async () => {
+    const agent = await joined();
+    server.putEntry("/svc/a", "one");
+    await onDisk(agent);
+    await server.stop();
+    const cut = await restarted();
+    cut.before = (call) => {
+      if (call === "sync") throw new Refused("denied", "node_banned");
+    };
+    await until(agent, () => agent.session.contact.lastError === "this agent is banned");
+    expect(cut.calls).not.toContain("attest recoverStart");
   });
 
   it("asks nobody who is not the server, also after it joined", async () => {
@@ -459,7 +545,12 @@ describe("a running agent", () => {
     const client = new NodeServiceClient(`unix:${agent.socket.path}`, credentials.createInsecure());
     try {
       const status = await callUnary(client.getAgentStatus.bind(client), {}, { deadlineMs: 5000 });
-      expect([status.agentId, status.serverConnected, status.ready, status.roots]).toEqual(["spiffe://prod.example/agent/one", true, true, 1]);
+      expect([status.agentId, status.serverConnected, status.ready, status.roots]).toEqual([
+        "spiffe://prod.example/agent/one",
+        true,
+        true,
+        1,
+      ]);
       expect(status.identities[0]?.directory).toBe(dirA());
       const first = serialOf(agent);
       const method = client.renewIdentities.bind(client);
@@ -483,10 +574,22 @@ describe("a running agent", () => {
     await joinAs(server.joinString("one"), await node());
     const script = join(root, "reload.sh");
     const log = join(root, "reloads");
-    await writeFile(script, `#!/bin/sh\nenv > ${log}.env\n[ -e ${root}/broken ] && { echo no good >&2; exit 3; }\necho done >> ${log}\n`, { mode: 0o755 });
+    await writeFile(
+      script,
+      `#!/bin/sh\nenv > ${log}.env\n[ -e ${root}/broken ] && { echo no good >&2; exit 3; }\necho done >> ${log}\n`,
+      { mode: 0o755 },
+    );
     process.env["SIGNET_SECRET_FOR_TEST"] = "x";
     const reload = { kind: "command", command: [script], deadlineMs: 5000 } as const;
-    const place = { spiffeId: idA, dir: join(root, "a"), owner: undefined, group: undefined, keyMode: 0o640, keepKey: true, reload };
+    const place = {
+      spiffeId: idA,
+      dir: join(root, "a"),
+      owner: undefined,
+      group: undefined,
+      keyMode: 0o640,
+      keepKey: true,
+      reload,
+    };
     const agent = await start({ settings: [place] });
     server.putEntry("/svc/a", "one");
     await onDisk(agent);
@@ -503,7 +606,10 @@ describe("a running agent", () => {
     expect(await readFile(join(root, "a", "tls.key"), "utf8")).toBe(key);
     await server.until(() => (server.reports.at(-1)?.heldBackBy ?? "").includes("no good"));
     await rm(join(root, "broken"));
-    await until(agent, () => agent.cache.get(idA)?.disk.state === "on_disk" && agent.cache.get(idA)?.disk.reloadPending === false);
+    await until(
+      agent,
+      () => agent.cache.get(idA)?.disk.state === "on_disk" && agent.cache.get(idA)?.disk.reloadPending === false,
+    );
     expect((await stat(join(root, "a", "tls.key"))).mode & 0o7777).toBe(0o640);
   });
 });
@@ -533,7 +639,10 @@ async function forgetful({ dir }: Node): Promise<OwnIdentity> {
   });
 }
 
-async function recordingProxy(port: number, recorded: Buffer[]): Promise<{ readonly address: string; close(): Promise<void> }> {
+async function recordingProxy(
+  port: number,
+  recorded: Buffer[],
+): Promise<{ readonly address: string; close(): Promise<void> }> {
   const sockets = new Set<Socket>();
   const proxy: NetServer = createNetServer((client) => {
     const upstream = netConnect(port, "127.0.0.1");

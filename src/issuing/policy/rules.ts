@@ -1,5 +1,6 @@
 // The rules of the issuing line, in their order. Each is pure and looks at one thing; the first that objects decides.
 import { callerName } from "../caller.ts";
+import { coversOneOf } from "../../registry/names.ts";
 import { inNameSpace } from "../profile/profile.ts";
 import { pathOf, trustDomainOf } from "../../spiffe/id.ts";
 import type { GeneralName } from "../../x509/general-name.ts";
@@ -145,7 +146,7 @@ export const rules: readonly Rule[] = [
     holds: "no name is the server's own",
     judge: ({ profile, entry, serverNames }) => {
       if (profile.name !== "workload" || entry === undefined) return undefined;
-      const taken = [...entry.value.dnsNames, ...entry.value.ipAddresses].find((name) => serverNames.has(name));
+      const taken = [...entry.value.dnsNames, ...entry.value.ipAddresses].find((name) => coversOneOf(serverNames, name));
       return taken === undefined
         ? undefined
         : {

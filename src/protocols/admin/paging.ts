@@ -1,4 +1,5 @@
 import { CaError } from "../../registry/ca-error.ts";
+import { StoreError } from "../../store/store.ts";
 
 const defaultPage = 1000;
 const maxPage = 5000;
@@ -14,9 +15,15 @@ export async function page<T extends { readonly position: string }>(
   size: number,
 ): Promise<{ readonly items: readonly T[]; readonly next: string }> {
   const found: T[] = [];
-  for await (const item of items) {
-    if (found.length === size) return { items: found, next: found.at(-1)?.position ?? "" };
-    found.push(item);
+  try {
+    for await (const item of items) {
+      if (found.length === size) return { items: found, next: found.at(-1)?.position ?? "" };
+      found.push(item);
+    }
+  } catch (error) {
+    if (!(error instanceof StoreError && error.code === "wrong_use")) throw error;
+    // What is scanned is fixed here; only where to go on comes from outside.
+    throw new CaError("bad_request", "that page token is none of this server", { cause: error });
   }
   return { items: found, next: "" };
 }

@@ -12,7 +12,7 @@ import type {
 import { issue, type IssueDeps } from "../../issuing/issue.ts";
 import { parseSpiffeId, type SpiffeId } from "../../spiffe/id.ts";
 import { CaError } from "../../registry/ca-error.ts";
-import { joinOps, prepareJoin, prepareRecover, renewedOp } from "../../registry/joining.ts";
+import { joinOps, type JoinUse, prepareJoin, prepareRecover, renewedOp } from "../../registry/joining.ts";
 import { countReuse, type TokenDeps } from "../../registry/tokens.ts";
 import { findAuthority, type TrustState } from "../../authority/trust-state.ts";
 import type { DenyListWithCrls } from "../../revocation/deny-list.ts";
@@ -73,8 +73,7 @@ async function join(deps: AttestDeps, session: Session, wish: AttestJoin): Promi
     now: deps.clock.now(),
   };
   try {
-    const prepared = await prepareJoin(deps, use);
-    if ("again" in prepared) return await result(deps, prepared.again);
+    return await result(deps, await joined(deps, use, wish.csrDer));
   } catch (error) {
     if (error instanceof CaError && error.code === "token_used") {
       deps.tokenReused();
@@ -82,18 +81,31 @@ async function join(deps: AttestDeps, session: Session, wish: AttestJoin): Promi
     }
     throw error;
   }
-  const recorded = await issue(deps, { kind: "attested", id, by: "join_string" }, {
-    profile: "agent",
-    protocol: "attest",
-    id,
-    csrDer: wish.csrDer,
-    together: async (issued) => {
-      const prepared = await prepareJoin(deps, use);
-      if ("again" in prepared) throw new CaError("conflict", "the same join string is being used right now", { retry: "same" });
-      return joinOps(use, prepared, issued);
-    },
-  });
-  return result(deps, recorded.record);
+}
+
+/** The certificate of a join string: a new one, or the one that the same key got, also when it gets it just now. */
+async function joined(deps: AttestDeps, use: JoinUse, csrDer: Uint8Array): Promise<CertificateRecord> {
+  const prepared = await prepareJoin(deps, use);
+  if ("again" in prepared) return prepared.again;
+  let again: CertificateRecord | undefined;
+  try {
+    const recorded = await issue(deps, { kind: "attested", id: use.id, by: "join_string" }, {
+      profile: "agent",
+      protocol: "attest",
+      id: use.id,
+      csrDer,
+      together: async (issued) => {
+        const now = await prepareJoin(deps, use);
+        if (!("again" in now)) return joinOps(use, now, issued);
+        again = now.again;
+        throw new CaError("conflict", "the same join string is being used right now", { retry: "same" });
+      },
+    });
+    return recorded.record;
+  } catch (error) {
+    if (again !== undefined) return again;
+    throw error;
+  }
 }
 
 async function recover(

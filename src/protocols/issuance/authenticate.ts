@@ -17,7 +17,7 @@ export interface Session {
   readonly address: string;
   /** Leaf that the peer proved to hold the key of; undefined when OpenSSL did not authorize the socket. */
   readonly leafDer: Uint8Array | undefined;
-  verdict?: { readonly on: TrustView; readonly result: SvidVerdict };
+  verdict?: { readonly on: TrustView; readonly denied: DenyList; readonly result: SvidVerdict };
 }
 
 export interface AuthenticateDeps {
@@ -32,10 +32,13 @@ export async function authenticate(deps: AuthenticateDeps, session: Session): Pr
   if (session.leafDer === undefined) return { kind: "anonymous" };
   const view = deps.state.view();
   const now = deps.clock.now();
-  if (session.verdict?.on !== view || !session.verdict.result.ok) {
-    session.verdict = { on: view, result: judge(view, session.leafDer, now, deps.denied()) };
+  const denied = deps.denied();
+  let { verdict } = session;
+  if (verdict?.on !== view || verdict.denied !== denied || !verdict.result.ok) {
+    verdict = { on: view, denied, result: judge(view, session.leafDer, now, denied) };
+    session.verdict = verdict;
   }
-  const { result } = session.verdict;
+  const { result } = verdict;
   if (!result.ok || result.path.some((each) => now > each.notAfter || now < each.notBefore)) return { kind: "anonymous" };
   const issuer = view.authorities.find(({ record }) => record.keyId === result.leaf.authorityKeyId);
   if (issuer === undefined) return { kind: "anonymous" };
@@ -58,14 +61,17 @@ async function recorded(deps: AuthenticateDeps, serialHex: string, authority: st
   }
 }
 
+/** What anybody but a living agent is answered. */
+export function noAgent(): CaError {
+  return new CaError("unauthenticated", "this call needs a living agent certificate of this trust domain", {
+    cure: "signet agent --join-file FILE",
+  });
+}
+
 /** Demands an agent that is a member. Throws CaError "unauthenticated", "denied" `node_banned`. */
 export async function demandAgent(deps: AuthenticateDeps, session: Session): Promise<Extract<Caller, { kind: "agent" }>> {
   const caller = await authenticate(deps, session);
-  if (caller.kind !== "agent") {
-    throw new CaError("unauthenticated", "this call needs a living agent certificate of this trust domain", {
-      cure: "signet agent --join-file FILE",
-    });
-  }
+  if (caller.kind !== "agent") throw noAgent();
   const node = await findNode(deps.store, caller.id);
   if (node === undefined || node.value.state !== "member") {
     const state = node?.value.state ?? "unknown";

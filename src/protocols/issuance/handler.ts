@@ -11,8 +11,7 @@ import type {
 import { issue } from "../../issuing/issue.ts";
 import type { Recorded } from "../../issuing/record.ts";
 import { CaError } from "../../registry/ca-error.ts";
-import { renewedOp } from "../../registry/joining.ts";
-import { findNode } from "../../registry/nodes.ts";
+import { renewOps } from "../../registry/joining.ts";
 import { parseSpiffeId } from "../../spiffe/id.ts";
 import { type CallDeps, caErrorOf, errorDetail, grpcStatus, unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
@@ -60,11 +59,7 @@ export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
         protocol: "issuance",
         id: agent.id,
         csrDer,
-        together: async (issued) => {
-          const node = await findNode(deps.store, agent.id);
-          if (node === undefined) throw new CaError("denied", `${agent.id} has not joined`, { rule: "node_unknown" });
-          return [renewedOp(node, issued)];
-        },
+        together: (issued) => renewOps(deps.store, agent.id, issued),
       });
       return { certificate: toWire(recorded) };
     }),
@@ -101,7 +96,8 @@ async function serveSync(deps: IssuanceDeps, stream: ServerDuplexStream<SyncRequ
   const closed = deps.streamOpened(agent.id);
   try {
     const { id } = agent;
-    await sync(deps, { id, address: session.address, activeAuthority: activeName(deps.state) }, stream, deps.stopping);
+    const demand = (): Promise<unknown> => demandAgent(deps, session);
+    await sync(deps, { id, address: session.address, activeAuthority: activeName(deps.state), demand }, stream, deps.stopping);
   } finally {
     closed();
   }

@@ -6,7 +6,6 @@ import { IdentityState } from "../../../proto/gen/signet/v1/issuance.ts";
 import type { TrustState } from "../../authority/trust-state.ts";
 import type { DenyListWithCrls } from "../../revocation/deny-list.ts";
 import type { Announcement, Announcements } from "../../registry/announcements.ts";
-import { CaError } from "../../registry/ca-error.ts";
 import { entriesOfAgent } from "../../registry/entries.ts";
 import { recordReport } from "../../registry/nodes.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -24,8 +23,6 @@ export interface SyncDeps {
   readonly denyList: () => Promise<DenyListWithCrls>;
   readonly addresses: () => readonly string[];
   readonly fullReadMs: number;
-  /** Whether this caller may still be served: asked before each send, so that a ban ends the stream. */
-  readonly stillMember: (agentId: SpiffeId) => Promise<boolean>;
 }
 
 /** Parts of the state that are to be sent. */
@@ -34,7 +31,13 @@ type Part = "entries" | "trust";
 /** Serves one agent's stream until the peer or `signal` ends it. Throws CaError when the agent is no longer a member. */
 export async function sync(
   deps: SyncDeps,
-  agent: { readonly id: SpiffeId; readonly address: string; readonly activeAuthority: string },
+  agent: {
+    readonly id: SpiffeId;
+    readonly address: string;
+    readonly activeAuthority: string;
+    /** Throws CaError when this caller is not served any more; asked before each send, so that a ban ends the stream. */
+    readonly demand: () => Promise<unknown>;
+  },
   stream: ServerDuplexStream<SyncRequest, SyncResponse>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -47,16 +50,27 @@ export async function sync(
     bell.ring();
   });
   let failed: unknown;
-  let reports: Promise<void> = Promise.resolve();
+  // A report is a whole state: of those that wait for the store only the newest is kept.
+  let newest: NodeReportRecord | undefined;
+  let recording: Promise<void> | undefined;
+  const recordReports = async (): Promise<void> => {
+    try {
+      while (newest !== undefined) {
+        const report = newest;
+        newest = undefined;
+        await recordReport(deps, report);
+      }
+    } catch (error) {
+      failed = error;
+      bell.ring();
+    } finally {
+      recording = undefined;
+    }
+  };
   stream.on("data", (message: SyncRequest) => {
     if (message.report === undefined) return;
-    const report = reportFromWire(agent, message.report, deps.clock.now());
-    reports = reports
-      .then(() => recordReport(deps, report))
-      .catch((error: unknown) => {
-        failed = error;
-        bell.ring();
-      });
+    newest = reportFromWire(agent, message.report, deps.clock.now());
+    recording ??= recordReports();
   });
   const gone = new AbortController();
   for (const event of ["end", "cancelled", "error", "close"]) {
@@ -76,7 +90,7 @@ export async function sync(
     while (!gone.signal.aborted) {
       if (failed !== undefined) throw failed;
       if (due.size > 0) {
-        if (!(await deps.stillMember(agent.id))) throw new CaError("denied", `${agent.id} is no member any more`, { rule: "node_banned" });
+        await agent.demand();
         const parts = [...due];
         due.clear();
         const update = await read(deps, agent.id, parts);
@@ -98,7 +112,7 @@ export async function sync(
   } finally {
     unsubscribe();
     signal.removeEventListener("abort", stop);
-    await reports;
+    await recording;
   }
   if (!stream.destroyed) stream.end();
 }
@@ -160,7 +174,7 @@ export function reportFromWire(
     bundleSequence: report.bundleSequence,
     deniedSequence: report.deniedSequence,
     entryRevision: Number(report.entryRevision),
-    clockOffsetMs: report.agentTime === undefined ? 0 : report.agentTime.getTime() - now.getTime(),
+    clockOffsetMs: report.agentTime === undefined ? 0 : msOf(report.agentTime) - now.getTime(),
     heldBackBy: report.heldBackBy.slice(0, maxText),
     identities: report.identities.slice(0, maxIdentities).map(identityFromWire),
   };
@@ -170,12 +184,17 @@ function identityFromWire(identity: IdentityReport): ReportedIdentity {
   return {
     spiffeId: identity.spiffeId.slice(0, 2048),
     serialHex: identity.serialHex.slice(0, 40),
-    notAfter: identity.notAfter?.getTime() ?? 0,
-    renewAt: identity.renewAt?.getTime() ?? 0,
+    notAfter: msOf(identity.notAfter),
+    renewAt: msOf(identity.renewAt),
     state: reportedStates[identity.state] ?? "memory",
     lastError: identity.lastError.slice(0, maxText),
     entryRevision: Number(identity.entryRevision),
   };
+}
+
+/** Unix milliseconds; 0 for none, and for one that no date can hold. */
+function msOf(time: Date | undefined): number {
+  return time === undefined || Number.isNaN(time.getTime()) ? 0 : time.getTime();
 }
 
 /** One waiter, woken by any ring since it last waited. */

@@ -6,12 +6,15 @@ import {
   ServerInterceptingCall,
   type ServerInterceptor,
   Server as GrpcServer,
-  status,
+  type StatusObject,
 } from "@grpc/grpc-js";
 import { type Address, formatAddress } from "../../platform/address.ts";
 import { type Connections, createConnections } from "./connections.ts";
 import { OptionalMtls } from "./optional-mtls.ts";
-import type { Session } from "../../protocols/issuance/authenticate.ts";
+import { grpcStatus } from "../../protocols/grpc-call.ts";
+import { grpcTable } from "../../protocols/grpc-table.ts";
+import { noAgent, type Session } from "../../protocols/issuance/authenticate.ts";
+import { CaError } from "../../registry/ca-error.ts";
 
 /** Methods that everybody may call. */
 const openMethods: ReadonlySet<string> = new Set([
@@ -118,7 +121,7 @@ function gate(options: ApiOptions, connections: Connections): ServerInterceptor 
                 connections.known(session);
                 pass(metadata);
               },
-              () => call.sendStatus({ code: status.UNAVAILABLE, details: "the server cannot look this certificate up now" }),
+              () => call.sendStatus(grpcStatus(grpcTable, cannotLook())),
             );
           },
         });
@@ -127,9 +130,10 @@ function gate(options: ApiOptions, connections: Connections): ServerInterceptor 
   };
 }
 
-function refuse(call: { sendStatus(status: { code: status; details: string }): void }): void {
-  call.sendStatus({
-    code: status.UNAUTHENTICATED,
-    details: "this call needs a living agent certificate of this trust domain",
-  });
+function refuse(call: { sendStatus(status: StatusObject): void }): void {
+  call.sendStatus(grpcStatus(grpcTable, noAgent()));
+}
+
+function cannotLook(): CaError {
+  return new CaError("unavailable", "the server cannot look this certificate up now", { retry: "later" });
 }

@@ -35,7 +35,12 @@ export interface Connections {
 
 export function createConnections(limits: ConnectionLimits): Connections {
   const byAddress = new Map<string, Connection>();
-  const anonymous = (): readonly Connection[] => [...byAddress.values()].filter((each) => !each.known);
+  const evict = (address: string, { socket, timer }: Connection): void => {
+    clearTimeout(timer);
+    byAddress.delete(address); // At once: its close comes only after others were accepted.
+    socket.destroy();
+  };
+  const anonymous = (): readonly (readonly [string, Connection])[] => [...byAddress].filter(([, { known }]) => !known);
   return {
     accept: (socket) => {
       const address = `${socket.remoteAddress}:${socket.remotePort}`;
@@ -44,7 +49,9 @@ export function createConnections(limits: ConnectionLimits): Connections {
         return false;
       }
       // The oldest anonymous one makes room: a crowd of strangers never locks out who comes next.
-      if (anonymous().length >= limits.anonymousConnections) anonymous()[0]?.socket.destroy();
+      const strangers = anonymous();
+      const [oldest] = strangers;
+      if (oldest !== undefined && strangers.length >= limits.anonymousConnections) evict(...oldest);
       const connection: Connection = { socket, session: undefined, known: false, timer: undefined };
       connection.timer = setTimeout(() => {
         if (!connection.known) socket.destroy();

@@ -14,9 +14,13 @@ export interface RevocationRecord {
   readonly reason: RevocationReason;
 }
 
+export function revocationKey(authorityKeyId: string, serialHex: string): string {
+  return `${authorityKeyId}/${serialHex}`;
+}
+
 export const revocations: Collection<RevocationRecord> = {
   name: "revocations",
-  key: (record) => `${record.authorityKeyId}/${record.serialHex}`,
+  key: (record) => revocationKey(record.authorityKeyId, record.serialHex),
   indexes: {
     ends: (record) => [[record.notAfter]],
     spki: (record) => (record.spkiSha256 === "" ? [] : [[record.spkiSha256]]),

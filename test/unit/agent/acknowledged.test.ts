@@ -18,18 +18,33 @@ describe("acknowledged()", () => {
   });
 
   it("is one less, with the reason, while one directory shows an older one", () => {
-    const full = fine("/b", { state: "write_failed", shown: { ...shown, bundle: 4n }, lastError: "cannot write /b: no space" });
-    expect(judge([fine("/a"), full])).toMatchObject({ bundle: 4n, denied: 8n, heldBackBy: "cannot write /b: no space" });
+    const full = fine("/b", {
+      state: "write_failed",
+      shown: { ...shown, bundle: 4n },
+      lastError: "cannot write /b: no space",
+    });
+    expect(judge([fine("/a"), full])).toMatchObject({
+      bundle: 4n,
+      denied: 8n,
+      heldBackBy: "cannot write /b: no space",
+    });
   });
 
   it("is one less until each reload since has succeeded", () => {
-    expect(judge([fine("/a", { reloadPending: true })])).toMatchObject({ bundle: 4n, heldBackBy: "the reload for /run/signet/a has not ended" });
+    expect(judge([fine("/a", { reloadPending: true })])).toMatchObject({
+      bundle: 4n,
+      heldBackBy: "the reload for /run/signet/a has not ended",
+    });
     const failed = fine("/a", { reloadPending: true, state: "reload_failed", lastError: "nginx ended with 1" });
     expect(judge([failed])).toMatchObject({ bundle: 4n, heldBackBy: "nginx ended with 1" });
   });
 
   it("is what a restart would find when the data directory cannot be written", () => {
-    expect(judge([fine("/a")], { bundle: 3n, denied: 9n, error: "no space" })).toMatchObject({ bundle: 3n, denied: 9n, heldBackBy: "no space" });
+    expect(judge([fine("/a")], { bundle: 3n, denied: 9n, error: "no space" })).toMatchObject({
+      bundle: 3n,
+      denied: 9n,
+      heldBackBy: "no space",
+    });
   });
 
   it("is held back by an identity that cannot be written at all, not by one that was never obtained", () => {

@@ -9,11 +9,16 @@ const later = (seconds: number): { at: Date; monotonicMs: number } => ({
   at: new Date(start.getTime() + seconds * 1000),
   monotonicMs: 1000 + seconds * 1000,
 });
-const paths = (plan: ReturnType<typeof planRenewals>): readonly string[] => plan.due.map(({ spiffeId }) => spiffeId.slice(21));
+const paths = (plan: ReturnType<typeof planRenewals>): readonly string[] =>
+  plan.due.map(({ spiffeId }) => spiffeId.slice(21));
 
 describe("planRenewals()", () => {
   it("waits until the earliest is due", () => {
-    const plan = planRenewals([slotOf("/a"), slotOf("/b", { held: heldOf("/b", { ttlSeconds: 7200 }) })], later(0), nobody);
+    const plan = planRenewals(
+      [slotOf("/a"), slotOf("/b", { held: heldOf("/b", { ttlSeconds: 7200 }) })],
+      later(0),
+      nobody,
+    );
     expect([paths(plan), plan.nextMs]).toEqual([[], 1_800_000]);
   });
 
@@ -28,7 +33,11 @@ describe("planRenewals()", () => {
     const fresh = { ...newSlot(idOf("/new"), undefined), entry: entryOf("/new") };
     const changed = slotOf("/changed", { entry: entryOf("/changed", { revision: 2n }) });
     const forced = slotOf("/forced", { renewal: { ...calmRenewal, forced: true } });
-    expect(paths(planRenewals([fresh, changed, forced, slotOf("/calm")], later(1), nobody))).toEqual(["/new", "/changed", "/forced"]);
+    expect(paths(planRenewals([fresh, changed, forced, slotOf("/calm")], later(1), nobody))).toEqual([
+      "/new",
+      "/changed",
+      "/forced",
+    ]);
     expect(paths(planRenewals([slotOf("/ended")], { ...later(3601), monotonicMs: 1001 }, nobody))).toEqual(["/ended"]);
   });
 

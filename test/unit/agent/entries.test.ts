@@ -4,7 +4,10 @@ import { IdentityCache } from "../../../agent/identities/cache.ts";
 import { matchEntry } from "../../../agent/sockets/match-entry.ts";
 import { entryOf, heldOf, idOf } from "./slots.ts";
 
-function book(wanted: (id: string) => boolean = () => true): { readonly cache: IdentityCache; readonly entries: EntryBook } {
+function book(wanted: (id: string) => boolean = () => true): {
+  readonly cache: IdentityCache;
+  readonly entries: EntryBook;
+} {
   const cache = new IdentityCache();
   return { cache, entries: new EntryBook({ cache, wanted, directoryOf: (id) => `/x/${id.length}` }) };
 }
@@ -38,7 +41,11 @@ describe("EntryBook", () => {
 
   it("forgets at once what was deleted before it was obtained, and what an older message says of it", () => {
     const { cache, entries } = book();
-    entries.apply({ ...none, entries: [entryOf("/a", { revision: 1n })], deleted: [{ spiffeId: idOf("/a"), revision: 2n }] });
+    entries.apply({
+      ...none,
+      entries: [entryOf("/a", { revision: 1n })],
+      deleted: [{ spiffeId: idOf("/a"), revision: 2n }],
+    });
     expect(cache.all()).toEqual([]);
     entries.apply({ ...none, entries: [entryOf("/a", { revision: 1n })] });
     expect(cache.all()).toEqual([]);
@@ -59,7 +66,9 @@ describe("matchEntry()", () => {
   });
 
   it("needs every selector of the entry", () => {
-    expect(matchEntry(["unix:uid:1", "unix:gid:2"], { selectors: ["unix:gid:2", "unix:uid:1", "unix:path:/x"] })).toBe(true);
+    expect(matchEntry(["unix:uid:1", "unix:gid:2"], { selectors: ["unix:gid:2", "unix:uid:1", "unix:path:/x"] })).toBe(
+      true,
+    );
     expect(matchEntry(["unix:uid:1", "unix:gid:2"], { selectors: ["unix:uid:1"] })).toBe(false);
   });
 });

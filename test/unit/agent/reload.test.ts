@@ -61,18 +61,22 @@ describe("readPidFile()", () => {
     await chown(pidFile, 1234, 0);
     expect(await refusal(readPidFile(pidFile, rules))).toContain("belongs to user 1234");
     expect(await readPidFile(pidFile, { ...rules, ownerUid: 1234, processUid: 1234 })).toBe(4242);
-    expect(await refusal(readPidFile(pidFile, { ...rules, ownerUid: 1234, processUid: 0 }))).toContain("must be of root");
+    expect(await refusal(readPidFile(pidFile, { ...rules, ownerUid: 1234, processUid: 0 }))).toContain(
+      "must be of root",
+    );
   });
 });
 
 describe.runIf(process.platform === "linux")("signalByPidFile()", () => {
   it("signals the process, and refuses one that is gone or of another user", async () => {
-    const child = spawn("/bin/sh", ["-c", "trap 'exit 7' HUP; echo ready; while :; do sleep 0.05; done"], { stdio: ["ignore", "pipe", "ignore"] });
+    const child = spawn("/bin/sh", ["-c", "trap 'exit 7' HUP; echo ready; while :; do sleep 0.05; done"], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     await once(child.stdout, "data");
     await writeFile(pidFile, String(child.pid));
-    expect(await refusal(signalByPidFile(pidFile, "SIGHUP", { ...rules, ownerUid: me + 1, processUid: me + 1 }))).toMatch(
-      me === 0 ? /is of user 0, not of user 1/ : /belongs to user/,
-    );
+    expect(
+      await refusal(signalByPidFile(pidFile, "SIGHUP", { ...rules, ownerUid: me + 1, processUid: me + 1 })),
+    ).toMatch(me === 0 ? /is of user 0, not of user 1/ : /belongs to user/);
     await signalByPidFile(pidFile, "SIGHUP", rules);
     expect((await once(child, "exit"))[0]).toBe(7);
     expect(await refusal(signalByPidFile(pidFile, "SIGHUP", rules))).toContain("no process");
@@ -98,7 +102,14 @@ describe("runReload()", () => {
     const command = ["/bin/sh", "-c", `sleep 60 & echo $! > ${directory}/child; wait`];
     expect(await refusal(run(command, 300))).toBe("/bin/sh did not end within 0.3 s");
     const child = Number(await readFile(join(directory, "child"), "utf8"));
-    await expect.poll(() => readFile(`/proc/${child}/status`, "utf8").then((text) => /State:\s+Z/.test(text), () => true)).toBe(true);
+    await expect
+      .poll(() =>
+        readFile(`/proc/${child}/status`, "utf8").then(
+          (text) => /State:\s+Z/.test(text),
+          () => true,
+        ),
+      )
+      .toBe(true);
   });
 
   it("does not stand still for a command that prints megabytes", async () => {
@@ -122,7 +133,8 @@ describe("Reloader", () => {
       clock,
       random: { fraction: () => 0.5 },
       retry: { baseMs: 2000, mostMs: 30_000, leastMs: 1000 },
-      run: () => new Promise((resolve, reject) => runs.push((error) => (error === undefined ? resolve() : reject(error)))),
+      run: () =>
+        new Promise((resolve, reject) => runs.push((error) => (error === undefined ? resolve() : reject(error)))),
       start: (_, work) => void work(forever),
       done: (requests, error) => void done.push(`${requests.join("+")} ${error ?? "ok"}`),
     });

@@ -46,7 +46,9 @@ function issue(item: IssueItem, at: Date, ttlSeconds: number): IssuedCertificate
   };
 }
 
-function bench(change: Partial<RotatorDeps> & { readonly answer?: (item: IssueItem, at: Date) => IssueAnswer } = {}): Bench {
+function bench(
+  change: Partial<RotatorDeps> & { readonly answer?: (item: IssueItem, at: Date) => IssueAnswer } = {},
+): Bench {
   const clock = new SteppedClock(begin);
   const cache = new IdentityCache();
   const batches: Bench["batches"] = [];
@@ -87,7 +89,8 @@ function bench(change: Partial<RotatorDeps> & { readonly answer?: (item: IssueIt
   return { clock, cache, rotator, batches, results, keys };
 }
 
-const add = (cache: IdentityCache, path: string): void => cache.put({ ...newSlot(idOf(path), undefined), entry: entryOf(path) });
+const add = (cache: IdentityCache, path: string): void =>
+  cache.put({ ...newSlot(idOf(path), undefined), entry: entryOf(path) });
 
 describe("Rotator", () => {
   it("obtains what is new at once and renews it in the middle of its life, with a new key", async () => {
@@ -122,7 +125,9 @@ describe("Rotator", () => {
   it("keeps the old identity and backs off when the server refuses, and tells why", async () => {
     let refuse = false;
     const answer = (item: IssueItem, at: Date): IssueAnswer =>
-      refuse ? { ok: false, detail: "no", away: false, retryAfterSeconds: 0 } : { ok: true, issued: issue(item, at, 3600) };
+      refuse
+        ? { ok: false, detail: "no", away: false, retryAfterSeconds: 0 }
+        : { ok: true, issued: issue(item, at, 3600) };
     const { clock, cache, batches, results } = bench({ answer });
     add(cache, "/a");
     await clock.advance(1);
@@ -163,7 +168,9 @@ describe("Rotator", () => {
   it("tries at once what failed for want of a server when it is back", async () => {
     let away = true;
     const answer = (item: IssueItem, at: Date): IssueAnswer =>
-      away ? { ok: false, detail: "away", away: true, retryAfterSeconds: 0 } : { ok: true, issued: issue(item, at, 3600) };
+      away
+        ? { ok: false, detail: "away", away: true, retryAfterSeconds: 0 }
+        : { ok: true, issued: issue(item, at, 3600) };
     const { clock, cache, rotator } = bench({ answer });
     add(cache, "/a");
     await clock.advance(20_000);
@@ -186,7 +193,10 @@ describe("Rotator", () => {
     await clock.advance(1830_000);
     expect(batches).toHaveLength(1);
     expect(results).toContain("disk");
-    expect(cache.get(idOf("/a"))?.renewal).toMatchObject({ diskBlocked: true, lastError: "cannot write /run/a: no space left on device" });
+    expect(cache.get(idOf("/a"))?.renewal).toMatchObject({
+      diskBlocked: true,
+      lastError: "cannot write /run/a: no space left on device",
+    });
     full = false;
     await clock.advance(30_000);
     expect(batches).toHaveLength(2);
@@ -260,7 +270,9 @@ describe("Rotator", () => {
     rotator.force([idOf("/a")]);
     await clock.advance(2000);
     expect(new Set(keys).size).toBe(1);
-    denied = [{ authorityKeyId: ca.intermediate.subjectKeyId ?? "", serialHex: cache.get(idOf("/a"))?.held?.serialHex ?? "" }];
+    denied = [
+      { authorityKeyId: ca.intermediate.subjectKeyId ?? "", serialHex: cache.get(idOf("/a"))?.held?.serialHex ?? "" },
+    ];
     rotator.force([idOf("/a")]);
     await clock.advance(2000);
     expect(new Set(keys).size).toBe(2);

@@ -53,7 +53,11 @@ export function slotOf(path: string, fields: Partial<IdentitySlot> = {}): Identi
     entry: entryOf(path),
     held,
     due: dualTime(held.renewAt, { at: start, monotonicMs: 1000 }),
-    disk: { ...emptyDisk, state: "on_disk", shown: { serialHex: held.serialHex, entryRevision: 1n, bundle: 1n, denied: 1n } },
+    disk: {
+      ...emptyDisk,
+      state: "on_disk",
+      shown: { serialHex: held.serialHex, entryRevision: 1n, bundle: 1n, denied: 1n },
+    },
     ...fields,
   };
 }

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { loadTrust, merge, type TrustState, TrustStore } from "../../../agent/trust.ts";
 import { writeOwnFile } from "../../../agent/wire.ts";
-import { loadTrust, merge, TrustStore, type TrustState } from "../../../agent/trust.ts";
 import { silentLogger } from "../../../src/platform/logger.ts";
 import { parseTrustDomain } from "../../../src/spiffe/id.ts";
 import { buildCa } from "../../fakes/build-ca.ts";
@@ -25,7 +25,8 @@ afterEach(() => rm(directory, { recursive: true, force: true }));
 
 describe("merge()", () => {
   const refused: string[] = [];
-  const offer = (change: Parameters<typeof merge>[1]): TrustState => merge(held, change, (detail) => void refused.push(detail));
+  const offer = (change: Parameters<typeof merge>[1]): TrustState =>
+    merge(held, change, (detail) => void refused.push(detail));
 
   it("takes a higher sequence and refuses a lower one, each on its own", () => {
     expect(offer({ bundle: { ...held.bundle, sequence: 6n } }).bundle.sequence).toBe(6n);
@@ -40,7 +41,9 @@ describe("merge()", () => {
   });
 
   it("refuses a bundle of another trust domain, one without roots, and CRLs that cannot be read", () => {
-    expect(offer({ bundle: { ...held.bundle, sequence: 9n, trustDomain: parseTrustDomain("evil.example") } })).toBe(held);
+    expect(offer({ bundle: { ...held.bundle, sequence: 9n, trustDomain: parseTrustDomain("evil.example") } })).toBe(
+      held,
+    );
     expect(offer({ bundle: { ...held.bundle, sequence: 9n, roots: [] } })).toBe(held);
     expect(offer({ denyList: { sequence: 9n, denied: [] }, crlsDer: [new Uint8Array([1, 2])] })).toBe(held);
   });
@@ -51,7 +54,11 @@ describe("TrustStore", () => {
     const path = join(directory, "trust.json");
     const store = new TrustStore({ path, write: writeOwnFile, logger: silentLogger }, held);
     const denied = [{ authorityKeyId: "ab", serialHex: "*" }];
-    await store.offer({ bundle: { ...held.bundle, sequence: 2n ** 60n + 1n }, denyList: { sequence: 4n, denied }, addresses: ["b:1"] });
+    await store.offer({
+      bundle: { ...held.bundle, sequence: 2n ** 60n + 1n },
+      denyList: { sequence: 4n, denied },
+      addresses: ["b:1"],
+    });
     expect(store.durable).toEqual({ bundle: 2n ** 60n + 1n, denied: 4n, error: "" });
     const again = await loadTrust(path);
     expect(again?.bundle.sequence).toBe(2n ** 60n + 1n);
@@ -73,7 +80,11 @@ describe("TrustStore", () => {
     const store = new TrustStore({ path: join(directory, "trust.json"), write, logger: silentLogger }, held);
     await store.offer({ denyList: { sequence: 4n, denied: [] } });
     expect(store.state.denyList.sequence).toBe(4n);
-    expect(store.durable).toEqual({ bundle: 5n, denied: 3n, error: "cannot write the data directory: no space left on device" });
+    expect(store.durable).toEqual({
+      bundle: 5n,
+      denied: 3n,
+      error: "cannot write the data directory: no space left on device",
+    });
     full = false;
     await store.flush();
     expect(store.durable).toEqual({ bundle: 5n, denied: 4n, error: "" });

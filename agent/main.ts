@@ -10,6 +10,7 @@ import { createTasks } from "../src/platform/tasks.ts";
 import { SpiffeError } from "../src/spiffe/id.ts";
 import { type JoinString, parseJoinString } from "../src/spiffe/join-string.ts";
 import { type AgentConfig, agentConfigText, loadAgentConfig } from "./config.ts";
+import { writeOwnFile } from "./data-files.ts";
 import { joinTrustDomain } from "./enrol/join.ts";
 import { JoinError } from "./enrol/join-error.ts";
 import { OwnIdentity } from "./enrol/own-identity.ts";
@@ -18,7 +19,7 @@ import { type PlaceSetting, type Places, settlePlaces } from "./identities/place
 import { takeLock } from "./lock.ts";
 import { identitiesText, ignoredJoinText, joinedText, startedText } from "./screen.ts";
 import { loadTrust, type TrustState } from "./trust.ts";
-import { defaultLimits, type RunningAgent, serverAddresses, startAgent, writeOwnFile } from "./wire.ts";
+import { defaultLimits, type RunningAgent, serverAddresses, startAgent } from "./wire.ts";
 
 export interface RunAgentOptions {
   readonly configFile?: string;

@@ -112,9 +112,6 @@ export interface RunningAgent {
   close(): Promise<void>;
 }
 
-/** Writes one of the agent's own files: whole and 0600, or not at all. */
-export const writeOwnFile: WriteDurably = (path, bytes) => writeFileDurably(path, bytes, { mode: 0o600 });
-
 /**
  * Starts the agent: what was kept is in force and written out again before the server is asked. Resolves once the own
  * socket and the ops listener are open.
@@ -135,7 +132,7 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
     configured: parts.servers,
     maxMessageBytes: limits.contact.messageBytes,
   });
-  const entries = new EntryBook({ cache, directoryOf: places.directoryOf, wanted: places.wanted });
+  const entries = new EntryBook({ cache, directoryOf: (id) => places.directoryOf(id), wanted: (id) => places.wanted(id) });
   const registry = createMetrics();
   const facts = (): MetricsFacts => ({
     contact: session.contact,
@@ -299,7 +296,7 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
     trustDomain: trust.state.trustDomain,
     status,
     ids: renewable,
-    renew: (ids, signal) => renewNow({ cache, rotator, writer, session }, ids, signal),
+    renew: (ids, signal) => renewByHand({ cache, rotator, writer, session }, ids, signal),
   });
   const ops = await openOps(parts, {
     metrics: () => registry.text(),
@@ -366,196 +363,6 @@ async function restore(deps: {
     writer.noteKept(slot);
     if (hasEnded(held, now.at))
       logger.warn({ spiffeId: held.spiffeId, notAfter: held.notAfter }, "kept identity has ended");
-  }
-}
-
-async function issueBatch(
-  session: Session,
-  items: readonly IssueItem[],
-  options: { readonly deadlineMs: number; readonly signal: AbortSignal },
-): Promise<readonly IssueAnswer[]> {
-  const all = (answer: IssueAnswer): readonly IssueAnswer[] => items.map(() => answer);
-  const channel = session.live;
-  if (channel === undefined) return all({ ok: false, detail: "the server is away", away: true, retryAfterSeconds: 0 });
-  try {
-    const method = channel.issuance.batchIssue.bind(channel.issuance);
-    const request = { items: items.map(({ spiffeId, csrDer }) => ({ spiffeId, csrDer, ttlSeconds: 0 })) };
-    const { results } = await channel.call(method, request, options);
-    session.heard();
-    return items.map((_, i): IssueAnswer => {
-      const result = results[i]?.result;
-      if (result === undefined)
-        return { ok: false, detail: "the server did not answer for it", away: false, retryAfterSeconds: 0 };
-      if (result.$case === "error") return refusal(failureOfDetail(result.value));
-      try {
-        return { ok: true, issued: issuedFromWire(result.value) };
-      } catch (error) {
-        if (!(error instanceof WireError)) throw error;
-        return { ok: false, detail: error.message, away: false, retryAfterSeconds: 0 };
-      }
-    });
-  } catch (error) {
-    if (error instanceof RpcFailure) return all(refusal(error));
-    throw error;
-  }
-}
-
-function refusal(failure: RpcFailure): IssueAnswer {
-  const rule = failure.rule === "" ? "" : `refused by ${failure.rule}: `;
-  return {
-    ok: false,
-    detail: `${rule}${failure.detail}`,
-    away: isAway(failure),
-    retryAfterSeconds: failure.retryAfterSeconds,
-  };
-}
-
-async function renewNow(
-  deps: {
-    readonly cache: IdentityCache;
-    readonly rotator: Rotator;
-    readonly writer: IdentityWriter;
-    readonly session: Session;
-  },
-  ids: readonly SpiffeId[],
-  signal: AbortSignal,
-): Promise<readonly RenewedIdentity[]> {
-  const { cache, rotator, writer, session } = deps;
-  const before = new Map(ids.map((id) => [id, cache.get(id)?.held?.serialHex]));
-  const away = session.live === undefined ? `the server is away: ${session.contact.lastError}` : undefined;
-  if (away === undefined) {
-    await rotator.renewNow(ids, signal);
-    await writer.settled();
-  }
-  return ids.map((spiffeId): RenewedIdentity => {
-    const slot = cache.get(spiffeId);
-    const held = slot?.held;
-    const fresh = held !== undefined && held.serialHex !== before.get(spiffeId);
-    const shown = slot?.directory === undefined || slot.disk.shown?.serialHex === held?.serialHex;
-    const renewed = fresh && shown && slot?.disk.state !== "write_failed";
-    const why = away ?? (fresh ? slot?.disk.lastError : slot?.renewal.lastError) ?? "";
-    return {
-      spiffeId,
-      renewed,
-      serialHex: held?.serialHex ?? "",
-      notAfter: held?.notAfter,
-      error: renewed ? "" : why === "" ? "it was not renewed" : why,
-    };
-  });
-}
-
-async function openOps(
-  { dir, opsAddress }: AgentParts,
-  options: Pick<OpsServerOptions, "metrics" | "ready">,
-): Promise<OpsServer> {
-  if (opsAddress.port !== 0) return await startOpsServer({ ...options, listen: opsAddress });
-  // Any free port, but the one of the last start if it is free: what scrapes it need not look again.
-  const remembered = rememberedPort(await dir.readJson("ports.json"));
-  if (remembered !== undefined) {
-    const again = await startOpsServer({ ...options, listen: { ...opsAddress, port: remembered } }).catch(
-      () => undefined,
-    );
-    if (again !== undefined) return again;
-  }
-  const ops = await startOpsServer({ ...options, listen: opsAddress });
-  await dir.writeJson("ports.json", { ops: ops.address.port });
-  return ops;
-}
-
-function rememberedPort(value: unknown): number | undefined {
-  if (typeof value !== "object" || value === null || !("ops" in value)) return undefined;
-  return typeof value.ops === "number" && Number.isInteger(value.ops) && value.ops > 0 && value.ops < 65_536
-    ? value.ops
-    : undefined;
-}
-
-/** Three checks: identities can fail; server and agent only explain. */
-function readyChecks(facts: {
-  readonly cache: IdentityCache;
-  readonly session: Session;
-  readonly own: OwnIdentity;
-  readonly clock: Clock;
-  readonly notReady: () => readonly string[];
-}): readonly Check[] {
-  const { cache, session, own, clock } = facts;
-  const identities = (): CheckResult => {
-    const reasons = facts.notReady();
-    const valid = cache.all().filter((slot) => notReadyReason(slot, clock.now()) === undefined);
-    const first = valid.flatMap(({ held }) => held?.notAfter.getTime() ?? []).sort((a, b) => a - b)[0];
-    const until = first === undefined ? "" : `, the first until ${new Date(first).toISOString()}`;
-    return {
-      name: "identities",
-      ok: reasons.length === 0,
-      detail: reasons.join("; ") || `${valid.length} valid on disk${until}`,
-    };
-  };
-  // Never a failed probe: what is valid stays in use without a server.
-  const server = (): CheckResult => {
-    const { contact } = session;
-    const since = (contact.awaySince ?? clock.now()).toISOString();
-    const why = contact.lastError === "" ? "" : `: ${contact.lastError}`;
-    return {
-      name: "server",
-      ok: true,
-      detail: contact.connected ? `${contact.address} answers` : `away since ${since}${why}`,
-    };
-  };
-  const agent = (): CheckResult => {
-    const end = own.held?.notAfter.toISOString() ?? "";
-    const detail = own.isAlive(clock.now())
-      ? `certificate until ${end}`
-      : `certificate ended at ${end}, it comes back by its key`;
-    return { name: "agent", ok: true, detail };
-  };
-  return [identities, server, agent];
-}
-
-/** The data directory holds what is kept: when it is full, a new identity could not outlive this process. */
-async function probeDataDirectory(dir: DataDir, directory: DirectoryDeps, bytes: number): Promise<void> {
-  const path = join(dir.path, `.probe.${Buffer.from(directory.random.bytes(6)).toString("hex")}`);
-  const { files } = directory;
-  try {
-    const fd = await files.createFile(path);
-    try {
-      await files.write(fd, new Uint8Array(bytes));
-      await files.sync(fd);
-    } finally {
-      await files.close(fd);
-    }
-  } catch (error) {
-    throw directoryError(error, `cannot write ${dir.path}`);
-  } finally {
-    await rm(path, { force: true }).catch(() => {});
-  }
-}
-
-/** The default places lie several levels below DATA/identities; configured ones get their last level only. */
-async function makeDefaultParents(places: Places, path: string): Promise<void> {
-  if (!path.startsWith(`${places.root}/`)) return;
-  try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-  } catch (error) {
-    throw directoryError(error, `cannot write ${path}`);
-  }
-}
-
-/** Takes empty default directories away, upwards; one that holds something stays. */
-async function removeDefaultDirectories(places: Places, path: string): Promise<void> {
-  if (!path.startsWith(`${places.root}/`)) return;
-  for (let at = path; at.startsWith(`${places.root}/`); at = dirname(at)) {
-    try {
-      await systemFiles.removeDirectory(at);
-    } catch {
-      return;
-    }
-  }
-}
-
-/** What a kill left of a file that was being written: it may hold a key. */
-async function removeLeftovers(directory: string): Promise<void> {
-  for (const name of await readdir(directory)) {
-    if (/^\.[\w.-]{1,64}\.[0-9a-f]{16}\.tmp$|^\.probe\.[0-9a-f]{12}$/.test(name))
-      await rm(join(directory, name), { force: true });
   }
 }
 

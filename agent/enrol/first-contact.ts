@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Bundle } from "../../proto/gen/signet/v1/bundle.ts";
 import type { Clock } from "../../src/platform/clock.ts";
-import { RpcFailure } from "../../src/sdk/rpc.ts";
+import { type RpcCode, RpcFailure } from "../../src/sdk/rpc.ts";
 import type { TrustBundle } from "../../src/spiffe/bundle.ts";
 import type { JoinString } from "../../src/spiffe/join-string.ts";
 import { type Certificate, parseCertificate } from "../../src/x509/certificate.ts";
@@ -163,15 +163,16 @@ function joinError(error: unknown, cannot: string, channel: ServerChannel): Join
       cause: error,
     });
   }
-  switch (error.code) {
-    case "token_used":
-    case "token_expired":
-    case "token_unknown":
-    case "denied":
-    case "agent_alive":
-    case "unauthenticated":
-      return new JoinError("refused", `${cannot}: ${error.detail}`, { cause: error, cure: error.cure });
-    default:
-      return new JoinError("bad_answer", `${cannot}: ${error.detail}`, { cause: error, cure: error.cure });
-  }
+  const options = { cause: error, cure: error.cure };
+  return new JoinError(refusals.has(error.code) ? "refused" : "bad_answer", `${cannot}: ${error.detail}`, options);
 }
+
+/** The server does not want this node; anything else is an answer that makes no sense here. */
+const refusals: ReadonlySet<RpcCode> = new Set([
+  "token_used",
+  "token_expired",
+  "token_unknown",
+  "denied",
+  "agent_alive",
+  "unauthenticated",
+]);

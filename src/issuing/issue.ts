@@ -37,13 +37,13 @@ export interface IssueRequest {
 
 /** The steps, each replaceable by a wrapped one that counts and times. */
 export interface IssueSteps {
-  parse(csrDer: Uint8Array): ParsedCsr;
-  look(caller: Caller, request: IssueRequest, csr: ParsedCsr, now: Date): Promise<Facts>;
-  decide(csr: ParsedCsr, facts: Facts): Decision;
-  build(allowed: Allowed): Unsigned;
-  sign(unsigned: Unsigned): Promise<Signed>;
+  readonly parse: (csrDer: Uint8Array) => ParsedCsr;
+  readonly look: (caller: Caller, request: IssueRequest, csr: ParsedCsr, now: Date) => Promise<Facts>;
+  readonly decide: (csr: ParsedCsr, facts: Facts) => Decision;
+  readonly build: (allowed: Allowed) => Unsigned;
+  readonly sign: (unsigned: Unsigned) => Promise<Signed>;
   /** undefined when a condition of the commit failed: what it was decided by has changed. */
-  record(signed: Signed, caller: Caller, request: IssueRequest, now: Date): Promise<Recorded | undefined>;
+  readonly record: (signed: Signed, caller: Caller, request: IssueRequest, now: Date) => Promise<Recorded | undefined>;
 }
 
 export interface IssueDeps {

@@ -1,8 +1,8 @@
 /** Which agents have a sync stream open. */
 export interface AgentStreams {
   /** Notes an open stream until the returned function is called. */
-  opened(agentId: string): () => void;
-  isOpen(agentId: string): boolean;
+  readonly opened: (agentId: string) => () => void;
+  readonly isOpen: (agentId: string) => boolean;
 }
 
 export function createAgentStreams(): AgentStreams {

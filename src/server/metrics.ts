@@ -15,12 +15,12 @@ export type StepName = (typeof stepNames)[number];
 const nodeStates: readonly NodeState[] = ["live", "late", "gone", "banned"];
 
 export interface ServerMetrics {
-  issued(profile: (typeof profileNames)[number], protocol: ProtocolName): void;
-  denied(rule: RuleName, protocol: ProtocolName): void;
-  step(step: StepName, seconds: number): void;
-  commit(seconds: number, records: number): void;
-  tokenReused(): void;
-  agents(counts: Readonly<Record<NodeState, number>>, bundleBehind: number): void;
+  readonly issued: (profile: (typeof profileNames)[number], protocol: ProtocolName) => void;
+  readonly denied: (rule: RuleName, protocol: ProtocolName) => void;
+  readonly step: (step: StepName, seconds: number) => void;
+  readonly commit: (seconds: number, records: number) => void;
+  readonly tokenReused: () => void;
+  readonly agents: (counts: Readonly<Record<NodeState, number>>, bundleBehind: number) => void;
 }
 
 /** What is read at each scrape. */

@@ -61,15 +61,15 @@ export interface ServerParts {
   readonly metrics: ServerMetrics;
   readonly store: Store;
   /** Adds the services of the api listener. */
-  apiServices(server: Server, connections: Connections): void;
+  readonly apiServices: (server: Server, connections: Connections) => void;
   /** Adds the services of the admin socket. */
-  adminServices(server: Server): void;
-  isAgent(session: Session): Promise<boolean>;
+  readonly adminServices: (server: Server) => void;
+  readonly isAgent: (session: Session) => Promise<boolean>;
   /** Where nodes reach the api listener; set once it is bound. */
-  setAddresses(addresses: readonly string[]): void;
+  readonly setAddresses: (addresses: readonly string[]) => void;
   /** Called when an admin wants the rotation schedule looked at. */
-  onLookNow(look: () => void): void;
-  readonly serving: { set(serving: boolean): void };
+  readonly onLookNow: (look: () => void) => void;
+  readonly serving: Pick<Serving, "set">;
 }
 
 /** Silence of three report intervals makes an agent late. */
@@ -133,7 +133,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     denied: denyList.last,
     denyList: denyList.read,
     graceSeconds: config.agentGraceSeconds,
-    spkiSha256Of: spkiSha256Of,
+    spkiSha256Of,
     tokenReused: metrics.tokenReused,
     stepTimeoutMs: 10_000,
     fullReadMs: config.fullReadSeconds * 1000,
@@ -230,7 +230,13 @@ function createDenyListReader(
   return { read, last: () => last };
 }
 
-function createServing(): { serving(): boolean; set(serving: boolean): void; watch(changed: () => void): () => void } {
+interface Serving {
+  readonly serving: () => boolean;
+  readonly set: (serving: boolean) => void;
+  readonly watch: (changed: () => void) => () => void;
+}
+
+function createServing(): Serving {
   let serving = false;
   const watchers = new Set<() => void>();
   return {

@@ -46,15 +46,24 @@ export interface ExplainedRule {
   readonly cure: string | undefined;
 }
 
-/** What every rule would say, also those after the first that objects. Without a CSR those about it have no say. */
+/** Without these nothing later has a meaning: there is no ID, no right to it, or no entry to compare with. */
+const first: ReadonlySet<RuleName> = new Set(["name_space", "not_parent", "no_entry"]);
+
+/**
+ * What every rule would say, also those after the first that objects, as far as they have a meaning then. Without a CSR
+ * those about it have no say.
+ */
 export function explain(csr: ParsedCsr | undefined, facts: Facts): readonly ExplainedRule[] {
-  return rules.map((rule) => {
+  const said: ExplainedRule[] = [];
+  for (const rule of rules) {
     const objection = rule.judge(facts, csr);
-    return {
+    said.push({
       rule: rule.name,
       passed: objection === undefined,
       detail: objection?.detail ?? rule.holds,
       cure: objection?.cure,
-    };
-  });
+    });
+    if (objection !== undefined && first.has(rule.name)) break;
+  }
+  return said;
 }

@@ -49,7 +49,7 @@ export async function sync(
     due.add(part);
     bell.ring();
   });
-  let failed: unknown;
+  let failed: Error | undefined;
   // A report is a whole state: of those that wait for the store only the newest is kept.
   let newest: NodeReportRecord | undefined;
   let recording: Promise<void> | undefined;
@@ -61,7 +61,7 @@ export async function sync(
         await recordReport(deps, report);
       }
     } catch (error) {
-      failed = error;
+      failed = error instanceof Error ? error : new Error("the report was not kept", { cause: error });
       bell.ring();
     } finally {
       recording = undefined;

@@ -24,13 +24,13 @@ export interface CallPeer {
 
 export interface Connections {
   /** Takes a socket, or ends it (or an older anonymous one) when there are too many. Says whether it may go on. */
-  accept(socket: Socket): boolean;
+  readonly accept: (socket: Socket) => boolean;
   /** The TLS session of a call, the same object for every call on one connection. */
-  session(call: CallPeer): Session;
+  readonly session: (call: CallPeer) => Session;
   /** Lifts the anonymous limits of a session that proved to be an agent's. */
-  known(session: Session): void;
+  readonly known: (session: Session) => void;
   readonly open: number;
-  closeAll(): void;
+  readonly closeAll: () => void;
 }
 
 export function createConnections(limits: ConnectionLimits): Connections {

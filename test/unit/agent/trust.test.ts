@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadTrust, merge, type TrustState, TrustStore } from "../../../agent/trust.ts";
-import { writeOwnFile } from "../../../agent/wire.ts";
+import { writeOwnFile } from "../../../agent/data-files.ts";
 import { silentLogger } from "../../../src/platform/logger.ts";
 import { parseTrustDomain } from "../../../src/spiffe/id.ts";
 import { buildCa } from "../../fakes/build-ca.ts";

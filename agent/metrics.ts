@@ -89,7 +89,12 @@ interface Series {
 
 function series({ own, slots, trust }: MetricsFacts): readonly Series[] {
   const roots = trust.bundle.roots.map((root) => ({
-    labels: { kind: "root", authority: /CN=([^,]+)/.exec(root.subjectText)?.[1] ?? root.subjectKeyId ?? "", spiffe_id: "", filepath: "" },
+    labels: {
+      kind: "root",
+      authority: /CN=([^,]+)/.exec(root.subjectText)?.[1] ?? root.subjectKeyId ?? "",
+      spiffe_id: "",
+      filepath: "",
+    },
     notAfter: root.notAfter,
     notBefore: root.notBefore,
   }));

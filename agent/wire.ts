@@ -1,33 +1,28 @@
 // The whole agent, built by hand in one place.
-import { mkdir, readdir, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import type { RenewedIdentity } from "../proto/gen/signet/v1/node.ts";
+import { mkdir } from "node:fs/promises";
 import { type Address, formatAddress, parseAddress } from "../src/platform/address.ts";
-import { writeFileDurably } from "../src/platform/atomic-file.ts";
 import type { Clock } from "../src/platform/clock.ts";
 import type { DataDir } from "../src/platform/data-dir.ts";
 import type { Logger } from "../src/platform/logger.ts";
 import { createMetrics } from "../src/platform/metrics.ts";
-import {
-  type Check,
-  type CheckResult,
-  type OpsServer,
-  type OpsServerOptions,
-  startOpsServer,
-} from "../src/platform/ops-server.ts";
+import type { OpsServer } from "../src/platform/ops-server.ts";
 import type { Random } from "../src/platform/random.ts";
 import type { Tasks } from "../src/platform/tasks.ts";
-import { failureOfDetail, RpcFailure } from "../src/sdk/rpc.ts";
 import type { SpiffeId } from "../src/spiffe/id.ts";
 import type { JoinString } from "../src/spiffe/join-string.ts";
 import { acknowledged } from "./acknowledged.ts";
+import {
+  makeDefaultParents,
+  probeDataDirectory,
+  removeDefaultDirectories,
+  removeLeftovers,
+  writeOwnFile,
+} from "./data-files.ts";
 import { comeBack } from "./enrol/come-back.ts";
 import type { ContactLimits } from "./enrol/first-contact.ts";
 import type { OwnIdentity } from "./enrol/own-identity.ts";
 import { EntryBook } from "./entries.ts";
-import { issuedFromWire, WireError } from "./from-wire.ts";
 import { IdentityCache, type IdentitySlot, newSlot, notReadyReason } from "./identities/cache.ts";
-import { directoryError } from "./identities/directory-error.ts";
 import { systemFiles } from "./identities/file-port.ts";
 import { type DirectoryDeps, probeDirectory, removeIdentitySet, writeIdentitySet } from "./identities/files.ts";
 import { hasEnded } from "./identities/held-identity.ts";
@@ -35,16 +30,18 @@ import { type KeptIdentities, keptIdentities } from "./identities/kept.ts";
 import type { Places } from "./identities/places.ts";
 import { Reloader, runReload } from "./identities/reload.ts";
 import { bothClocks, dualTime, type RetryLimits } from "./identities/renew-at.ts";
-import { type IssueAnswer, type IssueItem, Rotator } from "./identities/rotator.ts";
+import { Rotator } from "./identities/rotator.ts";
 import { IdentityWriter } from "./identities/writer.ts";
+import { issueBatch } from "./issue-batch.ts";
 import { agentMetrics, type MetricsFacts } from "./metrics.ts";
+import { openOps, readyChecks } from "./ops.ts";
 import { OwnRenewal } from "./own-renewal.ts";
+import { renewByHand } from "./renew-by-hand.ts";
 import { agentReport, agentStatus } from "./report.ts";
-import { isAway } from "./server-channel.ts";
 import { Session } from "./session.ts";
 import { type NodeSocket, openNodeSocket } from "./sockets/node-service.ts";
 import { ServerSync, type SyncLimits } from "./sync.ts";
-import { type TrustState, TrustStore, type WriteDurably } from "./trust.ts";
+import { type TrustState, TrustStore } from "./trust.ts";
 
 /** Times, sizes and counts of the agent's work; one place for all of them. */
 export interface AgentLimits {
@@ -132,7 +129,11 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
     configured: parts.servers,
     maxMessageBytes: limits.contact.messageBytes,
   });
-  const entries = new EntryBook({ cache, directoryOf: (id) => places.directoryOf(id), wanted: (id) => places.wanted(id) });
+  const entries = new EntryBook({
+    cache,
+    directoryOf: (id) => places.directoryOf(id),
+    wanted: (id) => places.wanted(id),
+  });
   const registry = createMetrics();
   const facts = (): MetricsFacts => ({
     contact: session.contact,

@@ -34,6 +34,6 @@ function find(text: string, name: string): readonly string[] | undefined {
 function getent(database: string, name: string): Promise<string> {
   return new Promise((resolve) => {
     const options = { timeout: 5000, maxBuffer: 65_536, env: { PATH: "/usr/bin:/bin" } };
-    execFile("getent", [database, name], options, (error, stdout) => resolve(error === null ? stdout : ""));
+    execFile("/usr/bin/getent", [database, name], options, (error, stdout) => resolve(error === null ? stdout : ""));
   });
 }

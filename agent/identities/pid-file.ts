@@ -13,7 +13,7 @@ export interface PidRules {
 }
 
 /** Why a process was not signalled; the message is for people. */
-export class PidFileError extends Error {
+class PidFileError extends Error {
   override readonly name = "PidFileError";
 }
 

@@ -3,7 +3,8 @@
 // Promises of an adapter
 // 1. `commit` is atomic, and durable when its promise resolves with `done: true`.
 // 2. Conditions are evaluated in the order in which commits arrived, when the group they share is put together, against
-//    what is stored plus the earlier commits of the same group. A failed condition fails that commit alone.
+//    what is stored plus the earlier commits of the same group. A failed condition fails that commit alone. All conditions
+//    of one commit hold against the moment before it.
 // 3. There are three answers. Done: `{ done: true }`. Not done, nothing of it is stored: `{ done: false }` (a condition
 //    failed), or a StoreError "unavailable", "overloaded", "closed". In doubt: a StoreError "in_doubt", it may be stored
 //    or not, and only a later read tells.
@@ -39,6 +40,7 @@ export interface Collection<T> {
   readonly indexes: { readonly [index: string]: (value: T) => readonly (readonly IndexValue[])[] };
   /** Version that `encode` writes. */
   readonly version: number;
+  /** Octets of its own, which nobody changes afterwards. */
   encode(value: T): Uint8Array;
   /** Decodes this version and every older one; throws on one it does not know. */
   decode(bytes: Uint8Array, version: number): T;
@@ -140,8 +142,8 @@ export interface Store {
   /** Commits all ops or none. At most 1,000 ops; a key may be changed once only. */
   commit(ops: readonly Op[]): Promise<CommitResult>;
   /**
-   * Reads a range of an index in its order, as of one moment (later commits are not seen). The index "key" is the
-   * collection's key and always there.
+   * Reads a range of an index in its order, as of the moment of the first `next` (later commits are not seen). The index
+   * "key" is the collection's key and always there. Throws "wrong_use" for NUL, half surrogates and NaN in a tuple.
    */
   scan<T>(
     collection: Collection<T>,

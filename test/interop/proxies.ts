@@ -22,7 +22,7 @@ export async function judgeByProxies(tally: Tally, world: World): Promise<void> 
       env: { CRL: join(dir, "crl.pem") },
       onLine: (line) => {
         if (line.includes("mutual TLS 1.3"))
-          rotated = world.signet("authority", "rotate", "--yes").catch((error: unknown) => error);
+          rotated = world.signet("authority", "rotate").catch((error: unknown) => error);
       },
     });
     const failure = await rotated;

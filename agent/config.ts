@@ -13,22 +13,16 @@ import {
 import { configJsonSchema, configText } from "../src/platform/config-text.ts";
 import { type LogFormat, type LogLevel, logFormats, logLevels } from "../src/platform/logger.ts";
 import { nearest } from "../src/platform/nearest.ts";
+import { address, anyText, duration, oneOf, parsed, texts, written } from "../src/platform/setting-kinds.ts";
 import {
-  address,
-  anyText,
-  duration,
   group,
   type JsonSchema,
   list,
-  oneOf,
   optional,
   optionalGroup,
-  parsed,
   required,
   type Setting,
-  texts,
   withDefault,
-  written,
 } from "../src/platform/settings.ts";
 import { parseSpiffeId, pathOf, SpiffeError, type SpiffeId } from "../src/spiffe/id.ts";
 

@@ -70,12 +70,13 @@ async function run(config: AgentConfig, options: RunAgentOptions, logger: Proces
     throw new JoinError("in_use", `another agent runs on ${dir.path}`, { cure: "signet agent status" });
   const own = await OwnIdentity.open({ directory: dir.path, write: writeOwnFile });
   const places = await placesOf(config, dir);
+  const isNew = own.held === undefined;
   const trust =
     own.held === undefined
       ? await joinNow({ join, servers, own, dir, logger }, options)
       : await enrolled(own, dir, join, options);
   const tasks = createTasks(logger);
-  const agent = await startAgent({
+  const starting = startAgent({
     clock: systemClock,
     random: systemRandom,
     logger,
@@ -86,16 +87,23 @@ async function run(config: AgentConfig, options: RunAgentOptions, logger: Proces
     places,
     servers,
     join,
+    isNew,
     graceSeconds: config.agentGraceSeconds,
     version: buildVersion(),
     limits: defaultLimits,
     opsAddress,
   });
+  const agent = await starting.catch(async (error: unknown) => {
+    await tasks.stop();
+    throw error;
+  });
   logger.info(
     { agentId: own.held?.spiffeId, ops: agent.ops.address, dataDir: dir.path, pid: process.pid },
     "agent started",
   );
-  const ended = untilSignal(logger);
+  const ended = untilSignal(logger, () => {
+    tasks.start("reload", () => readLevelAgain(options, logger));
+  });
   tasks.start("first-identities", (signal) => sayFirst(agent, own, { signal, options }));
   const signal = await ended;
   logger.info({ signal }, "draining");
@@ -202,15 +210,26 @@ function placesOf(config: AgentConfig, dir: DataDir): Promise<Places> {
   return settlePlaces(settings, { root: dir.file("identities"), writer, accounts: systemAccounts });
 }
 
-function untilSignal(logger: ProcessLog): Promise<string> {
+function untilSignal(logger: ProcessLog, reload: () => void): Promise<string> {
   return new Promise((resolve) => {
     onSignals({
       drain: resolve,
       stopNow: () => process.exit(interruptedExitCode),
-      reload: () => logger.info({}, "nothing to read again: certificates are watched by the agent itself"),
+      reload,
       debug: () => logger.debugFor(debugMs),
     });
   });
+}
+
+/** HUP: the log level of the configuration. Certificates need no signal. */
+async function readLevelAgain(options: RunAgentOptions, logger: ProcessLog): Promise<void> {
+  try {
+    const { config } = await loadAgentConfig(options);
+    logger.level = config.log.level;
+    logger.info({ level: config.log.level }, "log level read again");
+  } catch (error) {
+    logger.warn({ err: error }, "configuration cannot be read again: the log level stays");
+  }
 }
 
 /** Waits a little for the server's first answer and for every identity that it names, then says what there is. */

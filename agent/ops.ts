@@ -1,5 +1,5 @@
 // The ops listener: metrics and health of the agent.
-import type { Address } from "../src/platform/address.ts";
+import { type Address, formatAddress } from "../src/platform/address.ts";
 import type { Clock } from "../src/platform/clock.ts";
 import type { DataDir } from "../src/platform/data-dir.ts";
 import {
@@ -9,16 +9,18 @@ import {
   type OpsServerOptions,
   startOpsServer,
 } from "../src/platform/ops-server.ts";
+import { JoinError } from "./enrol/join-error.ts";
 import type { OwnIdentity } from "./enrol/own-identity.ts";
 import { type IdentityCache, notReadyReason } from "./identities/cache.ts";
+import { codeOf } from "./identities/directory-error.ts";
 import type { Session } from "./session.ts";
 
-/** Opens the listener. With port 0 the port of the last start is tried first. Rejects with the system's error. */
+/** Opens the listener. With port 0 the port of the last start is tried first. Throws JoinError. */
 export async function openOps(
   { dir, opsAddress }: { readonly dir: Pick<DataDir, "readJson" | "writeJson">; readonly opsAddress: Address },
   options: Pick<OpsServerOptions, "metrics" | "ready">,
 ): Promise<OpsServer> {
-  if (opsAddress.port !== 0) return await startOpsServer({ ...options, listen: opsAddress });
+  if (opsAddress.port !== 0) return await openAt(opsAddress, options);
   // Any free port, but the one of the last start if it is free: what scrapes it need not look again.
   const remembered = rememberedPort(await dir.readJson("ports.json"));
   if (remembered !== undefined) {
@@ -27,9 +29,20 @@ export async function openOps(
     );
     if (again !== undefined) return again;
   }
-  const ops = await startOpsServer({ ...options, listen: opsAddress });
+  const ops = await openAt(opsAddress, options);
   await dir.writeJson("ports.json", { ops: ops.address.port });
   return ops;
+}
+
+async function openAt(address: Address, options: Pick<OpsServerOptions, "metrics" | "ready">): Promise<OpsServer> {
+  try {
+    return await startOpsServer({ ...options, listen: address });
+  } catch (cause) {
+    const why =
+      codeOf(cause) === "EADDRINUSE" ? "the address is in use" : cause instanceof Error ? cause.message : String(cause);
+    const cure = "signet agent --listen-ops 127.0.0.1:0";
+    throw new JoinError("in_use", `cannot listen on ${formatAddress(address)}: ${why}`, { cause, cure });
+  }
 }
 
 function rememberedPort(value: unknown): number | undefined {

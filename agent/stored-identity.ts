@@ -1,49 +1,10 @@
-// A held identity as JSON, for the agent's own files.
-import { z } from "zod";
+// A held identity as JSON, for the agent's own files: octets in base64, times as RFC 3339, 64-bit numbers as text.
 import { parseSpiffeId } from "../src/spiffe/id.ts";
 import type { HeldIdentity } from "./identities/held-identity.ts";
-
-/** A held identity as it stands in a file: octets in base64, times as RFC 3339, 64-bit numbers as text. */
-export interface StoredIdentity {
-  readonly spiffeId: string;
-  readonly chain: readonly string[];
-  readonly key: string;
-  readonly serialHex: string;
-  readonly notBefore: string;
-  readonly notAfter: string;
-  readonly ttlSeconds: number;
-  readonly obtainedAt: string;
-  readonly renewAt: string;
-  readonly jitter: number;
-  readonly authority: string;
-  readonly limitedByAuthority: boolean;
-  readonly entryId: string;
-  readonly entryRevision: string;
-}
-
-const base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/);
-const time = z.iso.datetime();
-
-/** Reads a stored identity. */
-export const storedIdentity: z.ZodType<StoredIdentity> = z.object({
-  spiffeId: z.string(),
-  chain: z.array(base64).min(1).max(16),
-  key: base64,
-  serialHex: z.string().regex(/^[0-9a-f]{2,40}$/),
-  notBefore: time,
-  notAfter: time,
-  ttlSeconds: z.number().int().positive(),
-  obtainedAt: time,
-  renewAt: time,
-  jitter: z.number().min(-1).max(1),
-  authority: z.string(),
-  limitedByAuthority: z.boolean(),
-  entryId: z.string(),
-  entryRevision: z.string().regex(/^\d{1,20}$/),
-});
+import type { JsonFields } from "./json-fields.ts";
 
 /** Makes the JSON value of a held identity. It holds the private key. */
-export function toStored(held: HeldIdentity): StoredIdentity {
+export function toStored(held: HeldIdentity): Readonly<Record<string, unknown>> {
   return {
     spiffeId: held.spiffeId,
     chain: held.chainDer.map((der) => Buffer.from(der).toString("base64")),
@@ -62,27 +23,22 @@ export function toStored(held: HeldIdentity): StoredIdentity {
   };
 }
 
-/** The held identity of what was read. Throws SpiffeError when its ID is none. */
-export function fromStored(stored: StoredIdentity): HeldIdentity {
+/** Reads what toStored() made. Throws DamagedFile, and SpiffeError when the ID is none. */
+export function fromStored(stored: JsonFields): HeldIdentity {
   return {
-    spiffeId: parseSpiffeId(stored.spiffeId),
-    chainDer: stored.chain.map(octets),
-    keyDer: octets(stored.key),
-    serialHex: stored.serialHex,
-    notBefore: new Date(stored.notBefore),
-    notAfter: new Date(stored.notAfter),
-    ttlSeconds: stored.ttlSeconds,
-    obtainedAt: new Date(stored.obtainedAt),
-    renewAt: new Date(stored.renewAt),
-    jitter: stored.jitter,
-    authority: stored.authority,
-    limitedByAuthority: stored.limitedByAuthority,
-    entryId: stored.entryId,
-    entryRevision: BigInt(stored.entryRevision),
+    spiffeId: parseSpiffeId(stored.text("spiffeId")),
+    chainDer: stored.octetsList("chain"),
+    keyDer: stored.octets("key"),
+    serialHex: stored.text("serialHex", /^[0-9a-f]{2,40}$/),
+    notBefore: stored.time("notBefore"),
+    notAfter: stored.time("notAfter"),
+    ttlSeconds: stored.number("ttlSeconds"),
+    obtainedAt: stored.time("obtainedAt"),
+    renewAt: stored.time("renewAt"),
+    jitter: stored.number("jitter"),
+    authority: stored.text("authority"),
+    limitedByAuthority: stored.flag("limitedByAuthority"),
+    entryId: stored.text("entryId"),
+    entryRevision: stored.number64("entryRevision"),
   };
-}
-
-/** Octets of base64 text. */
-export function octets(base64Text: string): Uint8Array {
-  return new Uint8Array(Buffer.from(base64Text, "base64"));
 }

@@ -4,7 +4,6 @@
 // | before trust.json is renamed              | the state before; the server sends the newer one on connect   |
 // | after the rename, before directories show | the newer one; every directory is written again at start      |
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
 import type { Logger } from "../src/platform/logger.ts";
 import { bundleJson, parseBundle, type TrustBundle } from "../src/spiffe/bundle.ts";
 import { type DenyList, denyListJson, parseDenyList } from "../src/spiffe/deny.ts";
@@ -14,7 +13,7 @@ import { sameOctets } from "../src/x509/der.ts";
 import type { TrustSequences } from "./acknowledged.ts";
 import { codeOf, directoryError } from "./identities/directory-error.ts";
 import type { TrustFiles } from "./identities/identity-set.ts";
-import { octets } from "./stored-identity.ts";
+import { JsonFields } from "./json-fields.ts";
 
 export interface TrustState extends TrustFiles {
   readonly trustDomain: TrustDomain;
@@ -31,16 +30,6 @@ export interface TrustOffer {
   readonly crlsDer?: readonly Uint8Array[];
   readonly addresses?: readonly string[];
 }
-
-const schema = z.object({
-  version: z.literal(1),
-  trustDomain: z.string(),
-  bundle: z.string(),
-  denyList: z.string(),
-  crls: z.array(z.string()),
-  pushedAddresses: z.array(z.string()),
-  joinAddresses: z.array(z.string()),
-});
 
 /** Writes a file durably: the whole new content, or the old one. Rejects with the system's error. */
 export type WriteDurably = (path: string, bytes: Uint8Array) => Promise<void>;
@@ -60,21 +49,22 @@ export async function loadTrust(path: string): Promise<TrustState | undefined> {
     if (codeOf(error) === "ENOENT") return undefined;
     throw error;
   }
-  const stored = schema.parse(JSON.parse(text));
-  const trustDomain = parseTrustDomain(stored.trustDomain);
+  const stored = JsonFields.parse(text);
+  stored.version(1);
+  const trustDomain = parseTrustDomain(stored.text("trustDomain"));
   return {
     trustDomain,
-    bundle: parseBundle(stored.bundle, trustDomain),
-    denyList: parseDenyList(stored.denyList),
-    crlsDer: stored.crls.map(octets),
-    pushedAddresses: stored.pushedAddresses,
-    joinAddresses: stored.joinAddresses,
+    bundle: parseBundle(stored.text("bundle"), trustDomain),
+    denyList: parseDenyList(stored.text("denyList")),
+    crlsDer: stored.octetsList("crls"),
+    pushedAddresses: stored.texts("pushedAddresses"),
+    joinAddresses: stored.texts("joinAddresses"),
   };
 }
 
 /** Makes a state durable. */
 export async function saveTrust(deps: Pick<TrustDeps, "path" | "write">, state: TrustState): Promise<void> {
-  const value: z.input<typeof schema> = {
+  const value = {
     version: 1,
     trustDomain: state.trustDomain,
     bundle: bundleJson(state.bundle),

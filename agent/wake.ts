@@ -12,7 +12,8 @@ export class Wake {
 
   poke(): void {
     this.#poked = true;
-    this.#waiting?.abort();
+    // A reason of its own: without one every abort makes an exception with a stack.
+    this.#waiting?.abort(poked);
   }
 
   /** Resolves after `ms` (any length, Infinity too), at a poke, or when `signal` aborts. */
@@ -20,7 +21,7 @@ export class Wake {
     if (!this.#poked && !signal.aborted) {
       const waiting = new AbortController();
       this.#waiting = waiting;
-      const onAbort = (): void => waiting.abort();
+      const onAbort = (): void => waiting.abort(poked);
       signal.addEventListener("abort", onAbort, { once: true });
       await this.#clock.sleep(Math.min(ms, mostMs), { signal: waiting.signal });
       signal.removeEventListener("abort", onAbort);
@@ -29,6 +30,8 @@ export class Wake {
     this.#poked = false;
   }
 }
+
+const poked = "poked";
 
 /** Loops look around at least so often, whatever the clocks did meanwhile. */
 const mostMs = 60_000;

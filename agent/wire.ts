@@ -87,6 +87,8 @@ export interface AgentParts {
   /** `server:` of the configuration. */
   readonly servers: readonly string[];
   readonly join: JoinString | undefined;
+  /** Joined just now: the server is there, and what it knows of this agent is waited for. */
+  readonly isNew: boolean;
   /** How long after its end the agent's certificate may bring it back. */
   readonly graceSeconds: number;
   readonly version: string;
@@ -266,11 +268,12 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
   tasks.start("writer", (signal) => writer.run(signal));
   await writer.settled();
 
-  let everComplete = parts.join === undefined;
+  let everComplete = !parts.isNew;
   const notReady = (): readonly string[] => {
     everComplete ||= entries.complete;
+    const now = clock.now();
     const reasons = cache.all().flatMap((slot) => {
-      const reason = notReadyReason(slot, clock.now());
+      const reason = notReadyReason(slot, now);
       return reason === undefined ? [] : [`${slot.spiffeId} ${reason}`];
     });
     return everComplete || cache.all().length > 0 ? reasons : ["the entries of this agent are not known yet"];
@@ -293,15 +296,18 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
       .flatMap((slot) =>
         slot.withdrawn || (slot.entry === undefined && slot.held === undefined) ? [] : [slot.spiffeId],
       );
+  const ops = await openOps(parts, {
+    metrics: () => registry.text(),
+    ready: readyChecks({ cache, session, own, clock, notReady }),
+  });
   const socket = await openNodeSocket(dir.file("agent.sock"), {
     trustDomain: trust.state.trustDomain,
     status,
     ids: renewable,
     renew: (ids, signal) => renewByHand({ cache, rotator, writer, session }, ids, signal),
-  });
-  const ops = await openOps(parts, {
-    metrics: () => registry.text(),
-    ready: readyChecks({ cache, session, own, clock, notReady }),
+  }).catch(async (error: unknown) => {
+    await ops.close();
+    throw error;
   });
   const opsText = formatAddress(ops.address);
   await dir.writeJson("endpoints.json", { pid: process.pid, ops: opsText, socket: socket.path });

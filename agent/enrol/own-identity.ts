@@ -8,7 +8,6 @@
 // | after agent.json is renamed                   | the new certificate; a pending key equal to its key is waste  |
 import { readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import type { SpiffeId } from "../../src/spiffe/id.ts";
 import { sameOctets } from "../../src/x509/der.ts";
 import { WireError } from "../from-wire.ts";
@@ -18,7 +17,8 @@ import type { TrustFiles } from "../identities/identity-set.ts";
 import { type IssuedCertificate, judgeIssued } from "../identities/judge.ts";
 import { type NodeKey, newNodeKey, openNodeKey } from "../identities/node-key.ts";
 import { renewAt } from "../identities/renew-at.ts";
-import { fromStored, octets, storedIdentity, toStored } from "../stored-identity.ts";
+import { JsonFields } from "../json-fields.ts";
+import { fromStored, toStored } from "../stored-identity.ts";
 import type { WriteDurably } from "../trust.ts";
 
 export interface OwnIdentityDeps {
@@ -38,9 +38,6 @@ export interface NewCertificate {
   readonly jitter: number;
 }
 
-const pendingSchema = z.object({ version: z.literal(1), key: z.string() });
-const heldSchema = z.object({ version: z.literal(1), identity: storedIdentity });
-
 /** The agent's own identity: what it holds, and the key that waits for a certificate. */
 export class OwnIdentity {
   readonly #deps: OwnIdentityDeps;
@@ -56,10 +53,8 @@ export class OwnIdentity {
 
   /** Reads what is kept. Throws when a file is damaged: losing the key silently would lose the node's place. */
   static async open(deps: OwnIdentityDeps): Promise<OwnIdentity> {
-    const held = await readJson(heldPath(deps.directory), (value) => fromStored(heldSchema.parse(value).identity));
-    const pending = await readJson(pendingPath(deps.directory), (value) =>
-      openNodeKey(octets(pendingSchema.parse(value).key)),
-    );
+    const held = await readJson(heldPath(deps.directory), (value) => fromStored(value.object("identity")));
+    const pending = await readJson(pendingPath(deps.directory), (value) => openNodeKey(value.octets("key")));
     const isWaste = held !== undefined && pending !== undefined && sameOctets(pending.keyDer, held.keyDer);
     return new OwnIdentity(deps, held, isWaste ? undefined : pending);
   }
@@ -78,7 +73,7 @@ export class OwnIdentity {
   async nextKey(): Promise<NodeKey> {
     if (this.#pending !== undefined) return this.#pending;
     const key = newNodeKey();
-    const value: z.input<typeof pendingSchema> = { version: 1, key: Buffer.from(key.keyDer).toString("base64") };
+    const value = { version: 1, key: Buffer.from(key.keyDer).toString("base64") };
     await this.#deps.write(pendingPath(this.#deps.directory), new TextEncoder().encode(`${JSON.stringify(value)}\n`));
     this.#pending = key;
     return key;
@@ -87,7 +82,7 @@ export class OwnIdentity {
   /** Judges a certificate, keeps it durably with its key, and uses it from then on. Throws WireError when it is not ours. */
   async install(certificate: NewCertificate): Promise<HeldIdentity> {
     const held = accept(certificate);
-    const value: z.input<typeof heldSchema> = { version: 1, identity: toStored(held) };
+    const value = { version: 1, identity: toStored(held) };
     await this.#deps.write(heldPath(this.#deps.directory), new TextEncoder().encode(`${JSON.stringify(value)}\n`));
     this.#held = held;
     this.#pending = undefined;
@@ -134,7 +129,7 @@ function accept({ issued, key, id, trust, sentAt, now, jitter }: NewCertificate)
   };
 }
 
-async function readJson<T>(path: string, decode: (value: unknown) => T): Promise<T | undefined> {
+async function readJson<T>(path: string, decode: (value: JsonFields) => T): Promise<T | undefined> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
@@ -143,7 +138,9 @@ async function readJson<T>(path: string, decode: (value: unknown) => T): Promise
     throw error;
   }
   try {
-    return decode(JSON.parse(text));
+    const value = JsonFields.parse(text);
+    value.version(1);
+    return decode(value);
   } catch (cause) {
     throw new Error(`${path} is damaged and cannot be read`, { cause });
   }

@@ -1,5 +1,4 @@
 // What stands in an identity directory: bytes only, no files.
-import { createPrivateKey } from "node:crypto";
 import { bundleJson, type TrustBundle } from "../../src/spiffe/bundle.ts";
 import { type DenyList, denyListJson } from "../../src/spiffe/deny.ts";
 import { identityJson } from "../../src/spiffe/identity-file.ts";
@@ -34,7 +33,7 @@ export const setNames = [
 
 /** Builds one set. Each PEM ends in a line break; chains are leaf first, without the root. */
 export function identitySet(held: HeldIdentity, trust: TrustFiles): readonly SetFile[] {
-  const key = keyPem(held.keyDer);
+  const key = encodePem("PRIVATE KEY", held.keyDer);
   const chain = held.chainDer.map((der) => encodePem("CERTIFICATE", der)).join("");
   const text: Readonly<Record<(typeof setNames)[number], string>> = {
     "tls.crt": chain,
@@ -63,9 +62,4 @@ export function identitySet(held: HeldIdentity, trust: TrustFiles): readonly Set
     bytes: encoder.encode(text[name]),
     secret: name === "tls.key" || name === "tls.pem",
   }));
-}
-
-function keyPem(keyDer: Uint8Array): string {
-  const key = createPrivateKey({ key: Buffer.from(keyDer), format: "der", type: "pkcs8" });
-  return key.export({ format: "pem", type: "pkcs8" }).toString();
 }

@@ -8,10 +8,10 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import { writeFileDurably } from "../../src/platform/atomic-file.ts";
 import type { SpiffeId } from "../../src/spiffe/id.ts";
-import { fromStored, storedIdentity, toStored } from "../stored-identity.ts";
+import { JsonFields } from "../json-fields.ts";
+import { fromStored, toStored } from "../stored-identity.ts";
 import { codeOf } from "./directory-error.ts";
 import type { AgentEntry, HeldIdentity } from "./held-identity.ts";
 
@@ -31,25 +31,6 @@ export interface KeptIdentities {
   /** Nothing happens when it is not there. */
   forget(id: SpiffeId): Promise<void>;
 }
-
-const number64 = z.string().regex(/^\d{1,20}$/);
-
-const schema = z.object({
-  version: z.literal(1),
-  withdrawn: z.boolean(),
-  entry: z
-    .object({
-      entryId: z.string(),
-      selectors: z.array(z.string()),
-      dnsNames: z.array(z.string()),
-      ipAddresses: z.array(z.string()),
-      ttlSeconds: z.number().int().positive(),
-      hint: z.string(),
-      revision: number64,
-    })
-    .optional(),
-  identity: storedIdentity,
-});
 
 const suffix = ".json";
 
@@ -85,7 +66,7 @@ export function keptIdentities(directory: string): KeptIdentities {
 }
 
 function encode({ held, entry, withdrawn }: KeptIdentity): string {
-  const value: z.input<typeof schema> = {
+  const value = {
     version: 1,
     withdrawn,
     ...(entry === undefined
@@ -107,11 +88,25 @@ function encode({ held, entry, withdrawn }: KeptIdentity): string {
 }
 
 function decode(text: string): KeptIdentity {
-  const { withdrawn, entry, identity } = schema.parse(JSON.parse(text));
-  const held = fromStored(identity);
+  const kept = JsonFields.parse(text);
+  kept.version(1);
+  const held = fromStored(kept.object("identity"));
   return {
     held,
-    withdrawn,
-    entry: entry && { ...entry, spiffeId: held.spiffeId, revision: BigInt(entry.revision) },
+    withdrawn: kept.flag("withdrawn"),
+    entry: kept.has("entry") ? entryOf(kept.object("entry"), held) : undefined,
+  };
+}
+
+function entryOf(entry: JsonFields, { spiffeId }: HeldIdentity): AgentEntry {
+  return {
+    entryId: entry.text("entryId"),
+    spiffeId,
+    selectors: entry.texts("selectors"),
+    dnsNames: entry.texts("dnsNames"),
+    ipAddresses: entry.texts("ipAddresses"),
+    ttlSeconds: entry.number("ttlSeconds"),
+    hint: entry.text("hint"),
+    revision: entry.number64("revision"),
   };
 }

@@ -1,5 +1,6 @@
 // Where the files of each identity go, who owns them, and who is told.
 import { isAbsolute, join, resolve } from "node:path";
+import { ConfigError } from "../../src/platform/settings.ts";
 import { pathOf, type SpiffeId } from "../../src/spiffe/id.ts";
 import { DirectoryError } from "./directory-error.ts";
 import type { DirectoryTarget } from "./files.ts";
@@ -53,14 +54,9 @@ export interface Places {
   readonly root: string;
 }
 
-/** A setting that cannot be used; the message is for people. */
-export class PlaceError extends Error {
-  override readonly name = "PlaceError";
-}
-
 /**
  * Settles all places. Without settings every identity goes below `root`, by the path of its ID; with them only those that
- * they name, where they say. Throws PlaceError for unknown users and two identities in one directory.
+ * they name, where they say. Throws ConfigError for unknown users and two identities in one directory.
  */
 export async function settlePlaces(
   settings: readonly PlaceSetting[],
@@ -70,8 +66,8 @@ export async function settlePlaces(
   const taken = new Set<string>();
   for (const setting of settings) {
     const place = await settle(setting, writer, accounts);
-    if (taken.has(place.target.path)) throw new PlaceError(`two identities have the directory ${place.target.path}`);
-    if (settled.has(setting.spiffeId)) throw new PlaceError(`${setting.spiffeId} stands twice in identities`);
+    if (taken.has(place.target.path)) throw new ConfigError(`two identities have the directory ${place.target.path}`);
+    if (settled.has(setting.spiffeId)) throw new ConfigError(`${setting.spiffeId} stands twice in identities`);
     taken.add(place.target.path);
     settled.set(setting.spiffeId, place);
   }
@@ -140,13 +136,13 @@ async function userOf(
 ): Promise<{ readonly uid: number; readonly gid: number }> {
   const user = await accounts.user(name);
   if (user === undefined)
-    throw new PlaceError(`identities of agent.yaml, ${id}: there is no user ${JSON.stringify(name)}`);
+    throw new ConfigError(`identities of agent.yaml, ${id}: there is no user ${JSON.stringify(name)}`);
   return user;
 }
 
 async function groupOf(accounts: Accounts, name: string, id: SpiffeId): Promise<number> {
   const gid = await accounts.group(name);
   if (gid === undefined)
-    throw new PlaceError(`identities of agent.yaml, ${id}: there is no group ${JSON.stringify(name)}`);
+    throw new ConfigError(`identities of agent.yaml, ${id}: there is no group ${JSON.stringify(name)}`);
   return gid;
 }

@@ -11,6 +11,7 @@ export interface MemoryKeys extends KeyManager {
 
 export function memoryKeys(): MemoryKeys {
   const keys = new Map<string, { readonly key: KeyObject; readonly handle: KeyHandle }>();
+  const inTheMaking = new Set<string>();
   const held = (name: string): { readonly key: KeyObject; readonly handle: KeyHandle } => {
     const found = keys.get(name);
     if (found === undefined) throw new KeyError("not_found", `there is no key ${name}`);
@@ -19,11 +20,16 @@ export function memoryKeys(): MemoryKeys {
   return {
     encrypted: false,
     create: async (name: string, type: KeyType) => {
-      if (keys.has(name)) throw new KeyError("exists", `there is a key ${name} already`);
-      const key = await generateKey(type);
-      const handle = handleOf(name, key);
-      keys.set(name, { key, handle });
-      return handle;
+      if (keys.has(name) || inTheMaking.has(name)) throw new KeyError("exists", `there is a key ${name} already`);
+      inTheMaking.add(name);
+      try {
+        const key = await generateKey(type);
+        const handle = handleOf(name, key);
+        keys.set(name, { key, handle });
+        return handle;
+      } finally {
+        inTheMaking.delete(name);
+      }
     },
     open: async (name) => held(name).handle,
     list: async () => [...keys.keys()].sort(),

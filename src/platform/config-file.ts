@@ -47,6 +47,7 @@ export interface LoadedConfig<T> {
 
 const maxFileBytes = 1024 * 1024;
 const maxDepth = 16;
+const prefix = "SIGNET_";
 
 /** Reads a configuration file. Refused when others may write it. Throws ConfigError. */
 export async function readConfigFile(path: string): Promise<ConfigText> {
@@ -88,7 +89,7 @@ export function textPaths(root: Pick<Setting<unknown>, "settings">): readonly st
 
 /** `listen.api` as SIGNET_LISTEN_API. */
 export function variableName(path: string): string {
-  return `SIGNET_${path.replaceAll(".", "_").toUpperCase()}`;
+  return `${prefix}${path.replaceAll(".", "_").toUpperCase()}`;
 }
 
 interface Given {
@@ -101,7 +102,7 @@ function variablesOf(root: Setting<unknown>, { env, otherVariables }: ConfigInpu
   const byName = new Map(textPaths(root).map((path) => [variableName(path), path]));
   const given: Given[] = [];
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith("SIGNET_") || text === undefined) continue;
+    if (!name.startsWith(prefix) || text === undefined) continue;
     const path = byName.get(name);
     if (path === undefined) {
       if (!otherVariables.includes(name)) throw unknownVariable(name, [...byName.keys(), ...otherVariables]);
@@ -113,8 +114,12 @@ function variablesOf(root: Setting<unknown>, { env, otherVariables }: ConfigInpu
 }
 
 function unknownVariable(name: string, known: readonly string[]): ConfigError {
-  const near = known.includes(`${name}_FILE`) ? `${name}_FILE` : nearest(name, known);
-  const hint = near === undefined ? "signet help environment lists them" : `the nearest is ${near}`;
+  // What all of them begin with says nothing about nearness.
+  const withoutPrefix = known.map((each) => each.slice(prefix.length));
+  const near = known.includes(`${name}_FILE`)
+    ? `${name.slice(prefix.length)}_FILE`
+    : nearest(name.slice(prefix.length), withoutPrefix);
+  const hint = near === undefined ? "signet help environment lists them" : `the nearest is ${prefix}${near}`;
   return new ConfigError(`unknown variable ${foreign(name)}: ${hint}`);
 }
 
@@ -242,6 +247,7 @@ function faultOf(
   const word = /^[\w.-]{1,64}/.exec(text.slice(problem.pos[0], problem.pos[0] + 64))?.[0];
   if (problem.code === "DUPLICATE_KEY") return `${word ?? "a key"} is there twice`;
   if (problem.code === "TAB_AS_INDENT") return "a tab stands where YAML wants spaces";
+  if (problem.message.includes("call stack")) return "not YAML that can be read: nested too deeply";
   const first = (problem.message.split("\n")[0] ?? "").replace(/\.$/, "");
   const message = `${first.charAt(0).toLowerCase()}${first.slice(1)}`;
   return problem.code === "TAG_RESOLVE_FAILED" ? `a tag is not taken here: ${message}` : `not YAML: ${message}`;
@@ -270,5 +276,5 @@ function rawOf(node: Node | null | undefined, place: Place, depth: number): Raw 
   if (value === null) return undefined;
   if (typeof value === "string") return { kind: "scalar", text: value, type: "text", source };
   const type = typeof value === "boolean" ? "boolean" : "number";
-  return { kind: "scalar", text: node.source ?? String(value), type, source };
+  return { kind: "scalar", text: node.source ?? "", type, source };
 }

@@ -33,7 +33,8 @@ function valueText(shown: string | readonly string[]): string {
 
 /** Plain where YAML reads the same text back, else in quotes. */
 function quoted(text: string): string {
-  const isPlain = /^[A-Za-z0-9./][\w./-]*$/.test(text) && !/^(true|false|null|yes|no|on|off)$/i.test(text);
+  const isPlain = /^[A-Za-z/][\w./-]*$/.test(text) || /^\d+[dhms][\ddhms]*$/.test(text);
+  if (/^(true|false|null|yes|no|on|off)$/i.test(text)) return JSON.stringify(text);
   return isPlain ? text : JSON.stringify(text);
 }
 

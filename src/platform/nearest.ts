@@ -3,7 +3,8 @@ const longestName = 64;
 
 /**
  * The name among `names` that `name` was most likely meant to be; undefined when none is near. Case, `-`, `_` and `.`
- * do not count; else one slip in three characters is forgiven (a wrong, missing, extra or swapped character).
+ * do not count; else one slip in three characters is forgiven (a wrong, missing, extra or swapped character), and a name
+ * that was broken off or drawn out.
  */
 export function nearest(name: string, names: readonly string[]): string | undefined {
   if (name === "" || name.length > longestName) return undefined;
@@ -13,7 +14,7 @@ export function nearest(name: string, names: readonly string[]): string | undefi
   for (const candidate of names) {
     if (candidate.length > longestName) continue;
     const distance = slips(typed, folded(candidate));
-    if (distance < least && distance <= allowed(typed, folded(candidate))) {
+    if (distance < least && isNear(typed, folded(candidate), distance)) {
       least = distance;
       best = candidate;
     }
@@ -25,8 +26,10 @@ function folded(name: string): string {
   return name.toLowerCase().replace(/[-_.]/g, "");
 }
 
-function allowed(a: string, b: string): number {
-  return Math.max(1, Math.floor(Math.max(a.length, b.length) / 3));
+function isNear(a: string, b: string, distance: number): boolean {
+  if (distance <= Math.max(1, Math.floor(Math.max(a.length, b.length) / 3))) return true;
+  const [shorter, longer] = a.length < b.length ? [a, b] : [b, a];
+  return shorter.length >= 4 && longer.startsWith(shorter);
 }
 
 /** Optimal string alignment distance. */

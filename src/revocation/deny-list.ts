@@ -17,9 +17,3 @@ export async function readDenyList(store: Pick<Store, "scan">, view: TrustView, 
   }
   return { sequence: view.trust.value.deniedSequence, denied, crlsDer: view.crls.map((crl) => crl.value.der) };
 }
-
-/** Whether a certificate over this key was ever revoked: such a key is never signed again. */
-export async function keyWasRevoked(store: Pick<Store, "scan">, spkiSha256: string): Promise<boolean> {
-  for await (const _ of store.scan(revocations, "spki", { prefix: [spkiSha256] }, { limit: 1 })) return true;
-  return false;
-}

@@ -5,20 +5,14 @@ import { AddressError, formatAddress, isHostName, isWildcard, parseAddress } fro
 import { type ConfigInput, loadConfig, readConfigFile, textPaths } from "../platform/config-file.ts";
 import { configJsonSchema, configText } from "../platform/config-text.ts";
 import { type LogFormat, type LogLevel, logFormats, logLevels } from "../platform/logger.ts";
+import { address, anyText, duration, number, oneOf, parsed, texts } from "../platform/setting-kinds.ts";
 import {
-  address,
-  anyText,
-  duration,
   group,
   type JsonSchema,
-  number,
-  oneOf,
   optional,
-  parsed,
   required,
   type Shown,
   type Source,
-  texts,
   withDefault,
 } from "../platform/settings.ts";
 import { parseTrustDomain, type TrustDomain } from "../spiffe/id.ts";

@@ -27,7 +27,8 @@ import { type IssuanceDeps, issuanceHandler } from "../protocols/issuance/handle
 import { createAnnouncements, type Announcements } from "../registry/announcements.ts";
 import { CaError } from "../registry/ca-error.ts";
 import type { EntryDeps } from "../registry/entries.ts";
-import { readDenyList, keyWasRevoked, type DenyListWithCrls } from "../revocation/deny-list.ts";
+import { readDenyList, type DenyListWithCrls } from "../revocation/deny-list.ts";
+import { withRevokedKeys } from "../revocation/revoked-keys.ts";
 import type { Store } from "../store/store.ts";
 import { parseCsr } from "../x509/csr.ts";
 import type { ServerConfig } from "./config.ts";
@@ -80,7 +81,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
   const { clock, random, log, config, keys } = ports;
   const metrics = serverMetrics(ports.metrics, ports.version);
   const hour = createHourCounts();
-  const store = observedStore(ports.store, { clock, metrics });
+  const { store, keyWasRevoked } = await withRevokedKeys(observedStore(ports.store, { clock, metrics }));
   const state = await openTrustState(store, { refreshHintSeconds: config.refreshHintSeconds });
   const { trustDomain } = state.view();
   if (trustDomain !== config.trustDomain) {
@@ -99,7 +100,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     serverNames: reservedNames(names.dnsNames, names.ipAddresses),
     ownDnsNames: names.dnsNames,
     ownIpAddresses: names.ipAddresses,
-    keyWasRevoked: (spkiSha256) => keyWasRevoked(store, spkiSha256),
+    keyWasRevoked,
     sha256Hex,
   };
   const steps = observedSteps(createLine(line), { clock, metrics, hour, log });

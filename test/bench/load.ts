@@ -1,7 +1,8 @@
 // The process that asks: several agents, each on a connection of its own, with CSRs made beforehand.
+
+import { newNodeKey } from "../../agent/identities/node-key.ts";
 import { ServerChannel } from "../../agent/server-channel.ts";
 import type { IssueItem } from "../../proto/gen/signet/v1/issuance.ts";
-import { newNodeKey } from "../../agent/identities/node-key.ts";
 import { parseTrustDomain } from "../../src/spiffe/id.ts";
 import { parseCertificate } from "../../src/x509/certificate.ts";
 import { buildCsr } from "../../src/x509/csr.ts";
@@ -90,7 +91,8 @@ async function run({ batch, inFlight, ms, maxCertificates }: Run): Promise<Ran> 
       const items = Array.from({ length: batch }, () => item(asker));
       const askedMs = performance.now();
       try {
-        certificates += await (batch === 1 ? issueOne(asker, items) : issueBatch(asker, items));
+        const got = await (batch === 1 ? issueOne(asker, items) : issueBatch(asker, items));
+        certificates += got;
       } catch (error) {
         failure ??= error instanceof Error ? error.message : String(error);
       }

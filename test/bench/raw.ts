@@ -20,7 +20,11 @@ export function prepareRaw(keys: number): Raw {
   const requests = Array.from({ length: keys }, (_, index): Request => {
     const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const info = Buffer.alloc(signedOctets, index);
-    return { spki: publicKey.export({ format: "der", type: "spki" }), info, signature: sign("sha256", info, privateKey) };
+    return {
+      spki: publicKey.export({ format: "der", type: "spki" }),
+      info,
+      signature: sign("sha256", info, privateKey),
+    };
   });
   const { privateKey: issuer } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const tbs = Buffer.alloc(tbsOctets, 0x30);

@@ -70,16 +70,22 @@ export class FakeClock implements Clock {
     const untilMs = this.#monotonicMs + ms;
     for (;;) {
       const next = this.#sleepers.reduce<Sleeper | undefined>(
-        (first, each) => (each.untilMs <= untilMs && (first === undefined || each.untilMs < first.untilMs) ? each : first),
+        (first, each) =>
+          each.untilMs <= untilMs && (first === undefined || each.untilMs < first.untilMs) ? each : first,
         undefined,
       );
       if (next === undefined) break;
-      this.#move(next.untilMs - this.#monotonicMs);
+      this.#move(Math.max(0, next.untilMs - this.#monotonicMs));
       next.wake();
       await settled();
     }
     this.#move(untilMs - this.#monotonicMs);
     await settled();
+  }
+
+  /** Lets time go by at once, in seconds; sleepers that are due by then wake at the next advance(). */
+  pass(seconds: number): void {
+    this.#move(seconds * 1000);
   }
 
   /** Sets the wall clock forward or back; the other clock and the sleepers do not notice. */

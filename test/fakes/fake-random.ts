@@ -16,7 +16,9 @@ export class FakeRandom implements Random {
   bytes(count: number): Uint8Array {
     const octets = new Uint8Array(count);
     for (let at = 0; at < count; at += 32) {
-      const block = createHash("sha256").update(`${this.#seed}/${this.#drawn++}`).digest();
+      const block = createHash("sha256")
+        .update(`${this.#seed}/${this.#drawn++}`)
+        .digest();
       octets.set(block.subarray(0, Math.min(32, count - at)), at);
     }
     return octets;

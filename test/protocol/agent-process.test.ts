@@ -73,7 +73,7 @@ const settled = (text: string): string =>
   text
     .replaceAll(server.address, "SERVER")
     .replace(/\d\d:\d\d$/gm, "HH:MM")
-    .replace(/5\d min left/g, "59 min left");
+    .replace(/(?:1 h|59 min) left/, "59 min left");
 
 describe("signet agent", () => {
   it("joins, says what it has, and drains on TERM with exit 0", async () => {
@@ -145,6 +145,20 @@ describe("signet agent", () => {
       expect(each.err()).toContain(text);
     }
     await mallory.stop();
+  });
+
+  it("says which address is in use, and ends", async () => {
+    const first = agent(["--join-file", await joinFile(server.joinString("one"))]);
+    await first.says("joined");
+    await first.says("no identity yet");
+    first.child.kill("SIGTERM");
+    await first.ended;
+    const taken = server.address;
+    const each = agent(["--listen-ops", taken]);
+    expect(await each.ended).toBe(1);
+    expect(each.err()).toContain(
+      `signet: cannot listen on ${taken}: the address is in use\ntry: signet agent --listen-ops 127.0.0.1:0\n`,
+    );
   });
 
   it("needs a join string at first, and makes no data directory without", async () => {

@@ -110,6 +110,7 @@ async function start(options: StartOptions = {}): Promise<RunningAgent> {
     places: await settlePlaces(options.settings ?? [], { root: dir.file("identities"), writer, accounts }),
     servers: [],
     join: options.joinString === undefined ? undefined : parseJoinString(options.joinString),
+    isNew: false,
     graceSeconds: options.graceSeconds ?? 86_400,
     version: "0.0.0",
     limits,

@@ -152,7 +152,9 @@ export const rules: readonly Rule[] = [
         : {
             detail: `${taken} is a name of the server itself`,
             value: taken,
-            cure: `signet entry update ${entry.value.entryId} --remove-dns ${taken}`,
+            ...(entry.value.dnsNames.includes(taken)
+              ? { cure: `signet entry update ${entry.value.entryId} --remove-dns ${taken}` }
+              : {}),
           };
     },
   },
@@ -230,12 +232,13 @@ function outside(
   const other = csr?.names.find((name) => name.kind === kind && !allowed.includes(name.value));
   if (other === undefined) return undefined;
   const entryId = facts.entry?.value.entryId;
-  const flag = kind === "dns" ? "--add-dns" : "--ip";
+  // --ip replaces the whole list.
+  const flags = kind === "dns" ? `--add-dns ${other.value}` : [...allowed, other.value].map((ip) => `--ip ${ip}`).join(" ");
   return {
     detail: `the CSR asks for ${other.value}, ${entryId ?? `the profile ${facts.profile.name}`} allows ${allowed.join(", ") || "none"}`,
     value: other.value,
     limit: allowed.join(", ") || "none",
-    ...(entryId === undefined ? {} : { cure: `signet entry update ${entryId} ${flag} ${other.value}` }),
+    ...(entryId === undefined ? {} : { cure: `signet entry update ${entryId} ${flags}` }),
   };
 }
 

@@ -278,7 +278,7 @@ function stopAfter(count: number): { readonly files: FilePort; readonly calls: (
   return { files, calls: () => calls };
 }
 
-describe("a kill at any file call", () => {
+describe("a kill at any file call", { timeout: 60_000 }, () => {
   it("leaves the old set or the new one, and the next write cleans up", async () => {
     let stops = 0;
     for (let count = 0; ; count++) {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DirectoryError } from "../../../agent/identities/directory-error.ts";
-import { type Accounts, PlaceError, type PlaceSetting, settlePlaces } from "../../../agent/identities/places.ts";
+import { type Accounts, type PlaceSetting, settlePlaces } from "../../../agent/identities/places.ts";
+import { ConfigError } from "../../../src/platform/settings.ts";
 import { idOf } from "./slots.ts";
 
 const writer = { uid: 0, gid: 0 };
@@ -47,7 +48,7 @@ describe("settlePlaces()", () => {
   });
 
   it("refuses unknown users, and two identities in one directory", async () => {
-    await expect(settle([setting({ owner: "nobody-knows" })])).rejects.toThrow(PlaceError);
+    await expect(settle([setting({ owner: "nobody-knows" })])).rejects.toThrow(ConfigError);
     await expect(settle([setting(), setting({ spiffeId: idOf("/svc/b") })])).rejects.toThrow(
       "two identities have the directory /run/signet/a",
     );

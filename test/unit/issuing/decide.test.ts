@@ -4,7 +4,8 @@ import { decide, explain } from "../../../src/issuing/policy/decide.ts";
 import type { Facts } from "../../../src/issuing/policy/facts.ts";
 import { type RuleName, rules } from "../../../src/issuing/policy/rules.ts";
 import { parseSpiffeId } from "../../../src/spiffe/id.ts";
-import type { ParsedCsr } from "../../../src/x509/csr.ts";
+import { type ParsedCsr, parseCsr } from "../../../src/x509/csr.ts";
+import { sequence } from "../../../src/x509/der.ts";
 import {
   basicConstraintsExtension,
   extendedKeyUsageExtension,
@@ -13,10 +14,7 @@ import {
 } from "../../../src/x509/extensions.ts";
 import { OID } from "../../../src/x509/oid.ts";
 import { after, buildCa } from "../../fakes/build-ca.ts";
-import { sequence } from "../../../src/x509/der.ts";
-import { parseCsr } from "../../../src/x509/csr.ts";
-import { unknownExtension } from "../x509/build-request.ts";
-import { extensionRequest, requestOf } from "../x509/build-request.ts";
+import { extensionRequest, requestOf, unknownExtension } from "../x509/build-request.ts";
 import { testKey } from "../x509/signers.ts";
 import { agentOne, authority, csrFor, csrWith, entryOf, factsOf, nodeOf, now, profile, svcA } from "./facts.ts";
 
@@ -213,7 +211,7 @@ const cases: readonly Case[] = [
       rule: "ip_not_in_entry",
       value: "192.0.2.8",
       limit: "192.0.2.7",
-      cure: "signet entry update e-1 --ip 192.0.2.8",
+      cure: "signet entry update e-1 --ip 192.0.2.7 --ip 192.0.2.8",
     },
   },
   {
@@ -278,7 +276,7 @@ test.each(cases)("decide() denies $what by $denied.rule", ({ facts, csr = csrFor
   expect(decision).toMatchObject({ allow: false, ...denied });
   if (decision.allow) return;
   expect(decision.limit).toBe(denied.limit);
-  if (denied.rule !== "server_name") expect(decision.cure).toBe(denied.cure);
+  expect(decision.cure).toBe(denied.cure);
   expect(decision.detail).toMatch(/^[^\n]{10,400}[^.]$/);
 });
 
@@ -369,9 +367,20 @@ test("decide() never yields a name outside the entry, whatever CSR and entry say
 });
 
 test("explain() says what every rule would say, also after the first that objects", () => {
-  const steps = explain(csrFor(), factsOf({ entry: undefined, node: undefined, keyRevoked: true }));
+  const steps = explain(csrFor({ dns: ["b.test"] }), factsOf({ node: undefined, keyRevoked: true }));
   expect(steps.map(({ rule }) => rule)).toEqual(rules.map(({ name }) => name));
-  expect(steps.filter(({ passed }) => !passed).map(({ rule }) => rule)).toEqual(["no_entry", "node_unknown", "key_revoked"]);
+  const failed = steps.filter(({ passed }) => !passed).map(({ rule }) => rule);
+  expect(failed).toEqual(["node_unknown", "dns_not_in_entry", "key_revoked"]);
+});
+
+test.each([
+  { rule: "name_space", facts: { id: id("spiffe://prod.example/agent/two") } },
+  { rule: "not_parent", facts: { caller: { kind: "anonymous" } } },
+  { rule: "no_entry", facts: { entry: undefined } },
+] as const)("explain() ends at $rule, after which nothing has a meaning", ({ rule, facts }) => {
+  const steps = explain(csrFor(), factsOf({ ...facts, keyRevoked: true }));
+  expect(steps.at(-1)).toMatchObject({ rule, passed: false });
+  expect(steps.slice(0, -1).every(({ passed }) => passed)).toBe(true);
 });
 
 test("explain() without a CSR lets the rules about it pass and says what holds", () => {

@@ -2,7 +2,7 @@
 import type { Authority } from "../../../src/authority/authority.ts";
 import type { Facts } from "../../../src/issuing/policy/facts.ts";
 import { type Profile, type ProfileName, profiles } from "../../../src/issuing/profile/profile.ts";
-import { parseSpiffeId, parseTrustDomain, type SpiffeId } from "../../../src/spiffe/id.ts";
+import { parseSpiffeId, parseTrustDomain, type SpiffeId, type TrustDomain } from "../../../src/spiffe/id.ts";
 import type { AuthorityRecord } from "../../../src/store/collections/authorities.ts";
 import type { EntryRecord } from "../../../src/store/collections/entries.ts";
 import type { NodeRecord } from "../../../src/store/collections/nodes.ts";
@@ -17,7 +17,7 @@ import { extensionRequest, requestOf } from "../x509/build-request.ts";
 const ca = buildCa();
 
 export const now: Date = ca.at;
-export const trustDomain = parseTrustDomain("prod.example");
+export const trustDomain: TrustDomain = parseTrustDomain("prod.example");
 export const agentOne: SpiffeId = parseSpiffeId("spiffe://prod.example/agent/one");
 export const svcA: SpiffeId = parseSpiffeId("spiffe://prod.example/svc/a");
 

@@ -41,7 +41,9 @@ describe("parseAddress()", () => {
   });
 
   it("parseAddress() throws nothing but AddressError, and formatAddress() gives back what it read", () => {
-    const pieces = fc.array(fc.constantFrom("a", "1", ".", ":", "[", "]", "-", "%", "::1", "127.0.0.1", "7443", " ", "\u202e")).map((each) => each.join(""));
+    const pieces = fc
+      .array(fc.constantFrom("a", "1", ".", ":", "[", "]", "-", "%", "::1", "127.0.0.1", "7443", " ", "\u202e"))
+      .map((each) => each.join(""));
     fc.assert(
       fc.property(fc.oneof(fc.string(), pieces), (text) => {
         try {
@@ -56,12 +58,18 @@ describe("parseAddress()", () => {
 });
 
 describe("isLoopback() and isWildcard()", () => {
-  it.each(["127.0.0.1", "127.9.9.9", "::1", "0:0:0:0:0:0:0:1", "localhost", "a.localhost", "::ffff:127.0.0.1"])("isLoopback(%j) is true", (host) => {
-    expect(isLoopback(host)).toBe(true);
-  });
-  it.each(["192.0.2.1", "::", "0.0.0.0", "fe80::1", "example.test", "localhost.example"])("isLoopback(%j) is false", (host) => {
-    expect(isLoopback(host)).toBe(false);
-  });
+  it.each(["127.0.0.1", "127.9.9.9", "::1", "0:0:0:0:0:0:0:1", "localhost", "a.localhost", "::ffff:127.0.0.1"])(
+    "isLoopback(%j) is true",
+    (host) => {
+      expect(isLoopback(host)).toBe(true);
+    },
+  );
+  it.each(["192.0.2.1", "::", "0.0.0.0", "fe80::1", "example.test", "localhost.example"])(
+    "isLoopback(%j) is false",
+    (host) => {
+      expect(isLoopback(host)).toBe(false);
+    },
+  );
   it("isWildcard() is true for 0.0.0.0 and every way to write ::", () => {
     for (const host of ["0.0.0.0", "::", "0::0", "0:0:0:0:0:0:0:0"]) expect(isWildcard(host)).toBe(true);
     for (const host of ["127.0.0.1", "::1", "localhost"]) expect(isWildcard(host)).toBe(false);

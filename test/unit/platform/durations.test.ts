@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DurationError, formatDuration, formatLeft, parseDuration, writeDuration } from "../../../src/platform/durations.ts";
+import {
+  DurationError,
+  formatDuration,
+  formatLeft,
+  parseDuration,
+  writeDuration,
+} from "../../../src/platform/durations.ts";
 
 describe("parseDuration()", () => {
   it.each([
@@ -18,27 +24,48 @@ describe("parseDuration()", () => {
     expect(parseDuration(text)).toBe(seconds);
   });
 
-  it.each(["", "h", "1", "3600", "1x", "1h 30m", "30m1h", "1h1h", "-1h", "+1h", "1.5h", "1H", "1e3s", " 1h", "1h\n", "99999999d", "٣h", "1w"])(
-    "parseDuration(%j) is refused",
-    (text) => {
-      expect(() => parseDuration(text)).toThrow(DurationError);
-    },
-  );
+  it.each([
+    "",
+    "h",
+    "1",
+    "3600",
+    "1x",
+    "1h 30m",
+    "30m1h",
+    "1h1h",
+    "-1h",
+    "+1h",
+    "1.5h",
+    "1H",
+    "1e3s",
+    " 1h",
+    "1h\n",
+    "99999999d",
+    "٣h",
+    "1w",
+  ])("parseDuration(%j) is refused", (text) => {
+    expect(() => parseDuration(text)).toThrow(DurationError);
+  });
 
   it("parseDuration() of a bare number says that the unit is missing, with an example", () => {
-    expect(() => parseDuration("3600")).toThrow('"3600" has no unit: write it as 90s, 10m, 1h30m or 30d; 3600s is seconds');
+    expect(() => parseDuration("3600")).toThrow(
+      '"3600" has no unit: write it as 90s, 10m, 1h30m or 30d; 3600s is seconds',
+    );
   });
 
   it("parseDuration() throws nothing but DurationError", () => {
     fc.assert(
-      fc.property(fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom(..."0123456789dhms") })), (text) => {
-        try {
-          const seconds = parseDuration(text);
-          expect(Number.isSafeInteger(seconds)).toBe(true);
-        } catch (error) {
-          expect(error).toBeInstanceOf(DurationError);
-        }
-      }),
+      fc.property(
+        fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom("0", "1", "25", "9", "d", "h", "m", "s") })),
+        (text) => {
+          try {
+            const seconds = parseDuration(text);
+            expect(Number.isSafeInteger(seconds)).toBe(true);
+          } catch (error) {
+            expect(error).toBeInstanceOf(DurationError);
+          }
+        },
+      ),
     );
   });
 

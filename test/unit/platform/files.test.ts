@@ -1,8 +1,26 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createFileDurably, FileError, readSecretFile, readTrustedFile, removeFileDurably, writeFileDurably } from "../../../src/platform/atomic-file.ts";
+import {
+  createFileDurably,
+  FileError,
+  readSecretFile,
+  readTrustedFile,
+  removeFileDurably,
+  writeFileDurably,
+} from "../../../src/platform/atomic-file.ts";
 import { createDataDir, type DataDirError, openDataDir } from "../../../src/platform/data-dir.ts";
 
 let dir: string;
@@ -60,7 +78,10 @@ describe("readSecretFile() and readTrustedFile()", () => {
     const path = join(dir, "pass");
     writeFileSync(path, "secret");
     chmodSync(path, mode);
-    await expect(readSecretFile(path)).rejects.toMatchObject({ code: "unsafe", message: expect.stringContaining(`chmod 600 ${path}`) });
+    await expect(readSecretFile(path)).rejects.toMatchObject({
+      code: "unsafe",
+      message: expect.stringContaining(`chmod 600 ${path}`),
+    });
   });
 
   it("readSecretFile() reads a file that is its owner's alone, also through a link", async () => {
@@ -73,22 +94,28 @@ describe("readSecretFile() and readTrustedFile()", () => {
     const path = join(dir, "conf");
     writeFileSync(path, "x: 1");
     chmodSync(path, mode);
-    await expect(readTrustedFile(path)).rejects.toMatchObject({ code: "unsafe", message: expect.stringContaining("can be written by others") });
+    await expect(readTrustedFile(path)).rejects.toMatchObject({
+      code: "unsafe",
+      message: expect.stringContaining("can be written by others"),
+    });
   });
 
-  it.runIf(isRoot)("both refuse a file of another user, and readTrustedFile() a foreign group that may write", async () => {
-    const path = join(dir, "conf");
-    writeFileSync(path, "x: 1", { mode: 0o600 });
-    const { chownSync } = await import("node:fs");
-    chownSync(path, 12_345, 12_345);
-    await expect(readSecretFile(path)).rejects.toMatchObject({ code: "unsafe" });
-    await expect(readTrustedFile(path)).rejects.toMatchObject({ code: "unsafe" });
-    chownSync(path, 0, 12_345);
-    chmodSync(path, 0o660);
-    await expect(readTrustedFile(path)).rejects.toMatchObject({ code: "unsafe" });
-    chownSync(path, 0, 0);
-    await expect(readTrustedFile(path)).resolves.toHaveLength(4);
-  });
+  it.runIf(isRoot)(
+    "both refuse a file of another user, and readTrustedFile() a foreign group that may write",
+    async () => {
+      const path = join(dir, "conf");
+      writeFileSync(path, "x: 1", { mode: 0o600 });
+      const { chownSync } = await import("node:fs");
+      chownSync(path, 12_345, 12_345);
+      await expect(readSecretFile(path)).rejects.toMatchObject({ code: "unsafe" });
+      await expect(readTrustedFile(path)).rejects.toMatchObject({ code: "unsafe" });
+      chownSync(path, 0, 12_345);
+      chmodSync(path, 0o660);
+      await expect(readTrustedFile(path)).rejects.toMatchObject({ code: "unsafe" });
+      chownSync(path, 0, 0);
+      await expect(readTrustedFile(path)).resolves.toHaveLength(4);
+    },
+  );
 
   it("both refuse what is missing, is no file, or is too large, as FileError", async () => {
     writeFileSync(join(dir, "big"), "x".repeat(100), { mode: 0o600 });
@@ -105,8 +132,13 @@ describe("readSecretFile() and readTrustedFile()", () => {
 
 describe("data directory", () => {
   const server = { kind: "server", version: 2 };
-  const make = (path: string, stamp = server): ReturnType<typeof createDataDir> => createDataDir(path, { ...stamp, now: at, trustDomain: "t" }, async () => {});
-  const codeOf = (work: Promise<unknown>): Promise<string> => work.then(() => "fine", (error: DataDirError) => error.code);
+  const make = (path: string, stamp = server): ReturnType<typeof createDataDir> =>
+    createDataDir(path, { ...stamp, now: at, trustDomain: "t" }, async () => {});
+  const codeOf = (work: Promise<unknown>): Promise<string> =>
+    work.then(
+      () => "fine",
+      (error: DataDirError) => error.code,
+    );
 
   it("createDataDir() makes it 0700 whatever the umask, stamped, with a .gitignore, and openDataDir() opens it", async () => {
     const path = join(dir, "a", "b");
@@ -173,7 +205,11 @@ describe("data directory", () => {
     const path = join(dir, "data");
     await make(path);
     spoil(path);
-    await expect(openDataDir(path, server)).rejects.toMatchObject({ name: "DataDirError", code, message: expect.stringContaining(path) });
+    await expect(openDataDir(path, server)).rejects.toMatchObject({
+      name: "DataDirError",
+      code,
+      message: expect.stringContaining(path),
+    });
   });
 
   it.runIf(isRoot)("openDataDir() refuses another user's directory, for root too", async () => {

@@ -23,7 +23,10 @@ describe("createLogger()", () => {
 
   it("createLogger() writes text on a terminal and JSON else when the format is auto", () => {
     const lines: string[] = [];
-    logTo(lines, "auto", true).warn({ profile: "workload", why: "no space left", notAfter: new Date(0) }, "identity not written");
+    logTo(lines, "auto", true).warn(
+      { profile: "workload", why: "no space left", notAfter: new Date(0) },
+      "identity not written",
+    );
     expect(lines).toEqual([
       '2026-01-02T03:04:05.678Z WARN  identity not written  profile=workload why="no space left" notAfter=1970-01-01T00:00:00.000Z\n',
     ]);
@@ -31,14 +34,20 @@ describe("createLogger()", () => {
     expect(lines[1]?.startsWith("{")).toBe(true);
   });
 
-  it.each(["json", "text"] as const)("createLogger() lets no field forge a line or steer a terminal in %s", (format) => {
-    const lines: string[] = [];
-    const log = logTo(lines, format);
-    log.info({ who: 'x\n2026-01-01T00:00:00.000Z INFO forged "a=b', "bad\u001bkey": "\u001b[2J", bidi: "\u202egnp\u2066" }, "ev\u009bent\u2028");
-    expect(lines).toHaveLength(1);
-    expect(lines[0]?.slice(0, -1)).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
-    if (format === "json") expect(JSON.parse(lines[0] ?? "")).toMatchObject({ bidi: "\u202egnp\u2066" });
-  });
+  it.each(["json", "text"] as const)(
+    "createLogger() lets no field forge a line or steer a terminal in %s",
+    (format) => {
+      const lines: string[] = [];
+      const log = logTo(lines, format);
+      log.info(
+        { who: 'x\n2026-01-01T00:00:00.000Z INFO forged "a=b', "bad\u001bkey": "\u001b[2J", bidi: "\u202egnp\u2066" },
+        "ev\u009bent\u2028",
+      );
+      expect(lines).toHaveLength(1);
+      expect(lines[0]?.slice(0, -1)).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+      if (format === "json") expect(JSON.parse(lines[0] ?? "")).toMatchObject({ bidi: "\u202egnp\u2066" });
+    },
+  );
 
   it("createLogger() shows an error with its stack", () => {
     const lines: string[] = [];
@@ -88,6 +97,8 @@ describe("onSignals()", () => {
 });
 
 it("buildVersion() is the version of package.json", async () => {
-  const { default: found } = (await import("../../../package.json", { with: { type: "json" } })) as { default: { version: string } };
+  const { default: found } = (await import("../../../package.json", { with: { type: "json" } })) as {
+    default: { version: string };
+  };
   expect(buildVersion()).toBe(found.version);
 });

@@ -1,7 +1,7 @@
 // Reads the agent's own JSON files, member by member. They are ours, so a member that does not fit means damage.
 
 /** A file that is not what we wrote. The message names the member. */
-export class DamagedFile extends Error {
+class DamagedFile extends Error {
   override readonly name = "DamagedFile";
 }
 

@@ -6,6 +6,7 @@ import { KeyError, type KeyType } from "../keys/key-manager.ts";
 import type { TrustDomain } from "../spiffe/id.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import { parseCertificate } from "../x509/certificate.ts";
+import { sameOctets } from "../x509/der.ts";
 import { serialFromRandom } from "../x509/serial.ts";
 import { type Signer, signatureAlgorithmDer, verifySignature } from "../x509/signature.ts";
 import { parseSpki } from "../x509/spki.ts";
@@ -80,11 +81,14 @@ export async function makeKey(keys: KeyManager, name: string, type: KeyType): Pr
 }
 
 async function signed(tbs: Uint8Array, signer: Signer, issuer: Certificate | undefined): Promise<Certificate> {
+  if (issuer !== undefined && !sameOctets(signer.spkiDer, issuer.publicKey.der)) {
+    throw new CaError("bad_request", "the key given is not that of the issuing certificate");
+  }
   const key = parseSpki(signer.spkiDer);
   const certificate = parseCertificate(assemble(tbs, signatureAlgorithmDer(key.type), await signer.sign(tbs)));
   const issuerKey = issuer?.publicKey ?? certificate.publicKey;
   if (!verifySignature(issuerKey, certificate.signatureAlgorithmDer, certificate.tbs, certificate.signature)) {
-    throw new CaError("bad_request", "the key given is not that of the issuing certificate");
+    throw new CaError("internal", "what was signed does not verify by its own key");
   }
   return certificate;
 }

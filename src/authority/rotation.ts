@@ -159,6 +159,7 @@ export async function activate(deps: RotationDeps, authority: Authority, unackno
   const now = deps.clock.now();
   const former = view.authorities.filter(
     ({ record }) =>
+      record.name !== authority.record.name &&
       record.kind === "intermediate" && record.state === "active" && record.serves.some((each) => authority.record.serves.includes(each)),
   );
   const { activateFrom: _, ...record } = authority.record;

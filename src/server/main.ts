@@ -101,9 +101,10 @@ export async function runServer(options: RunServerOptions): Promise<number> {
     await Promise.all(listeners.map((listener) => listener.drain(config.drainSeconds * 1000)));
     await tasks.stop();
     await level.close();
-    log.info({}, "stopped");
     log.flush();
   }
+  log.info({}, "stopped");
+  log.flush();
   return 0;
 }
 

@@ -5,8 +5,8 @@ import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
 import { AdminServiceService } from "../../proto/gen/signet/v1/admin.ts";
 import { BundleServiceService } from "../../proto/gen/signet/v1/bundle.ts";
 import { IssuanceServiceService } from "../../proto/gen/signet/v1/issuance.ts";
-import type { RotationDeps } from "../authority/rotation.ts";
 import { createOneAtATime } from "../authority/one-at-a-time.ts";
+import type { RotationDeps } from "../authority/rotation.ts";
 import { openTrustState, type TrustState } from "../authority/trust-state.ts";
 import type { IssueDeps } from "../issuing/issue.ts";
 import { createLine, type LineDeps } from "../issuing/line.ts";
@@ -22,17 +22,18 @@ import { createTurns } from "../platform/turns.ts";
 import { type AdminDeps, adminHandler } from "../protocols/admin/handler.ts";
 import { bundleHandler } from "../protocols/bundle/handler.ts";
 import type { CallDeps } from "../protocols/grpc-call.ts";
-import { authenticate, type AuthenticateDeps, type Session } from "../protocols/issuance/authenticate.ts";
+import { type AuthenticateDeps, authenticate, type Session } from "../protocols/issuance/authenticate.ts";
 import { type IssuanceDeps, issuanceHandler } from "../protocols/issuance/handler.ts";
-import { createAnnouncements, type Announcements } from "../registry/announcements.ts";
+import { type Announcements, createAnnouncements } from "../registry/announcements.ts";
 import { CaError } from "../registry/ca-error.ts";
 import type { EntryDeps } from "../registry/entries.ts";
-import { readDenyList, type DenyListWithCrls } from "../revocation/deny-list.ts";
+import { type DenyListWithCrls, readDenyList } from "../revocation/deny-list.ts";
 import { withRevokedKeys } from "../revocation/revoked-keys.ts";
 import type { Store } from "../store/store.ts";
 import { parseCsr } from "../x509/csr.ts";
-import type { ServerConfig } from "./config.ts";
+import { sameOctets } from "../x509/der.ts";
 import { createAgentStreams } from "./agent-streams.ts";
+import type { ServerConfig } from "./config.ts";
 import { healthHandler } from "./health.ts";
 import { createHourCounts } from "./last-hour.ts";
 import type { Connections } from "./listeners/connections.ts";
@@ -85,12 +86,16 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
   const state = await openTrustState(store, { refreshHintSeconds: config.refreshHintSeconds });
   const { trustDomain } = state.view();
   if (trustDomain !== config.trustDomain) {
-    throw new CaError("bad_request", `trust_domain is ${config.trustDomain}, the data directory is that of ${trustDomain}`);
+    throw new CaError(
+      "bad_request",
+      `trust_domain is ${config.trustDomain}, the data directory is that of ${trustDomain}`,
+    );
   }
   const announcements = createAnnouncements();
   const names = serverNames(config);
   const known = profiles(config.lifetimes);
   refuseLongLives(config, state);
+  await refuseForeignKeys(keys, state);
   const line: LineDeps = {
     store,
     keys,
@@ -126,7 +131,17 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
   let lookNow = (): void => {};
   const streams = createAgentStreams();
   const calls: CallDeps = { log, errorId: () => Buffer.from(random.bytes(6)).toString("hex") };
-  const common = { ...calls, store, clock, random, state, announcements, trustDomain, stopping: ports.stopping, addresses: () => addresses };
+  const common = {
+    ...calls,
+    store,
+    clock,
+    random,
+    state,
+    announcements,
+    trustDomain,
+    stopping: ports.stopping,
+    addresses: () => addresses,
+  };
   const authenticating: AuthenticateDeps = { store, clock, state, denied: denyList.last };
   const issuance = (connections: Connections): IssuanceDeps => ({
     ...common,
@@ -205,8 +220,21 @@ function refuseLongLives(config: ServerConfig, state: TrustState): void {
   throw new CaError("denied", over.detail, over);
 }
 
+/** What another key signs would verify nowhere, so it is found out before anybody is given any of it. */
+async function refuseForeignKeys(keys: KeyManager, state: TrustState): Promise<void> {
+  for (const { record, certificate } of state.view().authorities) {
+    if (record.kind !== "intermediate" || record.state !== "active") continue;
+    const { spkiDer } = await keys.open(record.name);
+    if (!sameOctets(spkiDer, certificate.publicKey.der)) {
+      throw new CaError("internal", `the key ${record.name} is not that of the certificate of ${record.name}`);
+    }
+  }
+}
+
 function activeLifeSeconds(state: TrustState): number {
-  const active = state.view().authorities.findLast(({ record }) => record.kind === "intermediate" && record.state === "active");
+  const active = state
+    .view()
+    .authorities.findLast(({ record }) => record.kind === "intermediate" && record.state === "active");
   if (active === undefined) return Number.MAX_SAFE_INTEGER;
   return Math.round((active.certificate.notAfter.getTime() - active.record.preparedAt) / 1000);
 }
@@ -265,4 +293,3 @@ function spkiSha256Of(csrDer: Uint8Array): string {
 function sha256Hex(octets: Uint8Array): string {
   return createHash("sha256").update(octets).digest("hex");
 }
-

@@ -15,15 +15,19 @@ function token(place: Place, ...args: readonly string[]): Promise<string> {
   return place.out("token", "create", "-q", ...args);
 }
 
-it.concurrent("join strings that were cut, altered or have expired are refused, each in one line", async ({ place }) => {
+it.concurrent("join strings that were cut, altered or have expired are refused, each in one line", async ({
+  place,
+}) => {
   await place.out("init", "--trust-domain", "join.test");
   await place.server();
   const late = await token(place, "--agent", "late", "--ttl", "1s");
   const good = await token(place, "--agent", "one");
-  for (const [length, said] of [[61, 61], [good.length - 1, good.length - 1], [9, 9]] as const) {
+  for (const length of [9, 61, good.length - 1]) {
     const { code, stderr } = await refused(place, good.slice(0, length));
     expect(code).toBe(2);
-    expect(stderr).toMatch(new RegExp(`^signet: cannot join: the join string is incomplete: ${said} of (${good.length} )?`));
+    expect(stderr).toMatch(
+      `signet: cannot join: the join string is incomplete: ${length} of ${good.length} characters\n`,
+    );
   }
   const at = 40;
   const altered = await refused(place, `${good.slice(0, at)}${good[at] === "A" ? "B" : "A"}${good.slice(at + 1)}`);
@@ -37,7 +41,9 @@ it.concurrent("join strings that were cut, altered or have expired are refused, 
   });
   const expired = await refused(place, late);
   expect(expired.code, expired.stderr).toBe(3);
-  expect(expired.stderr).toMatch(/^signet: cannot join join\.test: this join string .*expired/);
+  expect(expired.stderr).toMatch(
+    /^signet: cannot join join\.test: this join string ended at \S+Z\ntry: signet token create --agent late/,
+  );
 });
 
 it.concurrent("a join string used twice: the same key gets the same certificate, another one exit 3, and the admin sees both", async ({
@@ -56,9 +62,13 @@ it.concurrent("a join string used twice: the same key gets the same certificate,
   expect(second.stderr).toMatch(/one has joined already and lives until/);
   const thief = await refused(place, joinString, "--data-dir", "thief");
   expect(thief.code, thief.stderr).toBe(3);
-  expect(thief.stderr).toMatch(/^signet: cannot join join\.test: this join string was used at \S+Z by a node with another key/);
+  expect(thief.stderr).toMatch(
+    /^signet: cannot join join\.test: this join string was used at \S+Z by a node with another key/,
+  );
   expect(await readdir(place.path("thief"))).not.toContain("agent.json");
-  expect(await place.out("token", "list")).toMatch(/one\s+used\s.*from 127\.0\.0\.1:\d+; then tried 1 x with another key/);
+  expect(await place.out("token", "list")).toMatch(
+    /one\s+used\s.*from 127\.0\.0\.1:\d+; then tried 1 x with another key/,
+  );
   // Killed after its key was durable and before the answer was: it asks again with that key.
   agent.kill("SIGKILL");
   await agent.ended;
@@ -70,13 +80,22 @@ it.concurrent("a join string used twice: the same key gets the same certificate,
   expect(await place.json("again/agent.json")).toMatchObject({ identity: { serialHex: identity.serialHex } });
 });
 
-it.concurrent("a join string of another server is refused by the agent: no root of that server is pinned", async ({ place }) => {
+it.concurrent("a join string of another server is refused by the agent: no root of that server is pinned", async ({
+  place,
+}) => {
   await place.out("init", "--trust-domain", "join.test");
   await place.out("init", "--trust-domain", "join.test", "--data-dir", "other");
   const [server] = await Promise.all([place.server(), place.server({ dataDir: "other" })]);
-  const { code, stderr } = await refused(place, await token(place, "--agent", "one", "--data-dir", "other"), "--server", server.api);
+  const { code, stderr } = await refused(
+    place,
+    await token(place, "--agent", "one", "--data-dir", "other"),
+    "--server",
+    server.api,
+  );
   expect(code, stderr).toBe(3);
-  expect(stderr).toMatch(/^signet: cannot join join\.test: 127\.0\.0\.1:\d+ is not the server that this join string is from/);
+  expect(stderr).toMatch(
+    /^signet: cannot join join\.test: 127\.0\.0\.1:\d+ is not the server that this join string is from/,
+  );
 });
 
 it.concurrent("a man in the middle with a CA of his own learns no secret, and one with the stolen intermediate would", async ({

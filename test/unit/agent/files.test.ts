@@ -72,7 +72,7 @@ async function failure(work: Promise<unknown>): Promise<DirectoryError> {
 const versions = async (): Promise<readonly string[]> =>
   (await readdir(target.path)).filter((name) => name.startsWith("..v-") || name.startsWith("..t-"));
 
-describe("writeIdentitySet()", () => {
+describe("writeIdentitySet()", { timeout: 60_000 }, () => {
   it("makes the directory, and each name a link through ..data", async () => {
     await writeIdentitySet(deps(), target, set("one"));
     expect(await words()).toEqual(["one"]);
@@ -251,8 +251,11 @@ describe("writeIdentitySet()", () => {
       }
       return reads;
     })();
-    for (let i = 1; i <= 60; i++) await writeIdentitySet(deps(), target, set(String(i)));
-    writing = false;
+    try {
+      for (let i = 1; i <= 40; i++) await writeIdentitySet(deps(), target, set(String(i)));
+    } finally {
+      writing = false;
+    }
     expect(await reader).toBeGreaterThan(0);
     // A reader that stood still for two whole rotations may find its version gone; it never finds two in one.
     expect(torn.filter((each) => !each.includes("ENOENT"))).toEqual([]);

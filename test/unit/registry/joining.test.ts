@@ -392,12 +392,13 @@ test("Attest() refuses a stream that begins with a proof, says nothing, or has a
 test("Renew of a node that is banned between the decision and the commit is denied", async () => {
   const clock = fakeClock();
   let ban: (() => Promise<void>) | undefined;
+  let reads = 0;
   const store = createMemoryStore({
     clock,
     faults: {
       before: async (call) => {
-        // The last read before the commit: whether the key was revoked.
-        if (call.operation !== "scan" || call.collection !== "revocations" || ban === undefined) return undefined;
+        // The node is read when the caller is known, for the decision, and for the commit.
+        if (call.operation !== "get" || call.collection !== "nodes" || ban === undefined || ++reads < 3) return undefined;
         const once = ban;
         ban = undefined;
         await once();

@@ -130,7 +130,7 @@ it.concurrent("a port in use is named, for each listener, exit 1", async ({ plac
   const agent = place.signet(["agent", "--join-file", "-", "--listen-ops", taken], { input: joinString });
   const { code, stderr } = await agent.ended;
   expect(code, stderr).toBe(1);
-  expect(stderr).toMatch(/^signet: cannot start the agent: .*in use/m);
+  expect(stderr).toMatch(/^signet: .*: the address is in use\ntry: signet agent --listen-ops /m);
   await new Promise((resolve) => other.close(resolve));
   // It joined before; with a free port it goes on.
   await place.agent();
@@ -140,7 +140,7 @@ const serverFiles: readonly (readonly [fault: string, text: string, said: string
   ["an unknown key", "lifetime: {agent: 1h}\n", "line 3: lifetime: unknown key, the nearest is lifetimes"],
   ["the other style", "agentGrace: 1h\n", "line 3: agentGrace: this file is snake_case: agent_grace"],
   ["a duration without a unit", "agent_grace: 5\n", 'line 3: agent_grace: "5" has no unit'],
-  ["a word in place of a group", "limits: 5\n", "line 3: limits: must be a mapping, got 5"],
+  ["a word in place of a group", "limits: 5\n", "line 3: limits: must be a mapping, got the number 5"],
   ["a list in place of a text", "advertise: [a, b]\n", "line 3: advertise: "],
   ["a key twice", "data_dir: .signet\n", "line 3: data_dir is there twice"],
 ];

@@ -100,6 +100,7 @@ test("rotateWhatIsDue() prepares at 1/2, activates at 2/3, and retires after the
   await server.clock.advance(1);
   expect((await rotateWhatIsDue(server.rotation)).done).toEqual(["int-2 prepared"]);
   expect((await rotateWhatIsDue(server.rotation)).done).toEqual([]);
+  await publishDueCrls(server.rotation);
   expectGoodCrls(server);
   await server.clock.advance(5 * day - 1000);
   expect((await rotateWhatIsDue(server.rotation)).done).toEqual([]);
@@ -110,6 +111,7 @@ test("rotateWhatIsDue() prepares at 1/2, activates at 2/3, and retires after the
   expect((await rotateWhatIsDue(server.rotation)).done).toEqual(["int-1 retired"]);
   expect(states(server)).toEqual(["int-1 retired", "int-2 active"]);
   expect(await server.keys.list()).toEqual(["int-2", "root-1"]);
+  await publishDueCrls(server.rotation);
   expectGoodCrls(server);
   expect(authority(server, "int-1").record.keyHere).toBe(false);
 });

@@ -1,0 +1,69 @@
+import { expect } from "vitest";
+import { it, type Place, until } from "./place.ts";
+
+interface Own {
+  readonly serialHex: string;
+  readonly key: string;
+  readonly notAfter: string;
+}
+
+async function ownIdentity(place: Place): Promise<Own> {
+  return (await place.json(".signet-agent/agent.json"))["identity"] as Own;
+}
+
+/** Waits until a certificate, which tells nobody, has been over for so long. */
+function isOver({ notAfter }: Own, byMs: number = 0): Promise<true> {
+  return until(() => (Date.now() > Date.parse(notAfter) + byMs ? true : undefined));
+}
+
+const shortLife = ["--lifetimes-agent", "5s"];
+
+it.concurrent("an agent whose own certificate ended while the server was away comes back with a new key and no join string", async ({
+  place,
+}) => {
+  await place.out("init", "--trust-domain", "back.test");
+  const server = await place.server({ args: shortLife });
+  await place.out("entry", "create", "--id", "/svc/a", "--agent", "one", "--ttl", "5s");
+  const agent = await place.agent({ join: await place.out("token", "create", "--agent", "one", "-q") });
+  await agent.shown(/"event":"identity on disk"/);
+  server.kill("SIGKILL");
+  await server.ended;
+  const ended = await ownIdentity(place);
+  await isOver(ended);
+  const before = agent.lines.length;
+  await place.server({ env: { SIGNET_LIFETIMES_AGENT: "5s" } });
+  await agent.shown(/"event":"came back by the key of the last certificate"/, before);
+  await agent.shown(/"event":"identity on disk"/, before);
+  const now = await ownIdentity(place);
+  expect(now.serialHex).not.toBe(ended.serialHex);
+  expect(now.key).not.toBe(ended.key);
+  const known = await Promise.all(
+    [ended, now].map(({ serialHex }) => place.run(["cert", "show", serialHex, "-o", "json"])),
+  );
+  for (const { code, stdout } of known) {
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ spiffeId: "spiffe://back.test/agent/one", profile: "agent" });
+  }
+});
+
+it.concurrent("an agent that was away longer than agent_grace is refused with the reason, and needs a new join string", async ({
+  place,
+}) => {
+  await place.out("init", "--trust-domain", "back.test");
+  await place.server({ args: [...shortLife, "--agent-grace", "1s"] });
+  const agent = await place.agent({ join: await place.out("token", "create", "--agent", "one", "-q") });
+  agent.kill("SIGTERM");
+  expect((await agent.ended).code).toBe(0);
+  const ended = await ownIdentity(place);
+  await isOver(ended, 1500);
+  const late = await place.agent();
+  const refusal = await late.shown(/"event":"no server"/);
+  expect(refusal).toMatch(/agent_grace|grace/);
+  expect(await place.out("agent", "status")).toMatch(/grace/);
+  expect((await ownIdentity(place)).serialHex).toBe(ended.serialHex);
+  late.kill("SIGTERM");
+  expect((await late.ended).code).toBe(0);
+  const rejoined = await place.agent({ join: await place.out("token", "create", "--agent", "one", "-q") });
+  await rejoined.shown(/"event":"joined anew by the join string"/);
+  await rejoined.shown(/"event":"server reached"/);
+});

@@ -10,7 +10,7 @@ import type { Certificate } from "../x509/certificate.ts";
 import { CaError } from "../registry/ca-error.ts";
 import { commit } from "../registry/committed.ts";
 import { makeIntermediate, makeKey, makeRoot, type MakeDeps } from "./make-authority.ts";
-import { crlLifeSeconds, signCrl } from "./sign-crl.ts";
+import { firstCrlLifeSeconds, signCrl } from "./sign-crl.ts";
 
 export interface EstablishDeps extends MakeDeps {
   readonly store: Store;
@@ -54,7 +54,7 @@ export async function establish(
   const content = (kind: "root" | "intermediate") => ({
     number: 1n,
     thisUpdate: now,
-    nextUpdate: new Date(Math.min(now.getTime() + crlLifeSeconds[kind] * 1000, root.notAfter.getTime())),
+    nextUpdate: new Date(Math.min(now.getTime() + firstCrlLifeSeconds[kind] * 1000, root.notAfter.getTime())),
     revoked: [],
   });
   const records = [

@@ -23,7 +23,7 @@ import { lastLeafEnds } from "./leaves.ts";
 import { makeIntermediate, makeKey } from "./make-authority.ts";
 import type { OneAtATime } from "./one-at-a-time.ts";
 import { nextSteps, type NextStep, type RotationSettings } from "./schedule.ts";
-import { crlLifeSeconds, signCrl } from "./sign-crl.ts";
+import { signCrl } from "./sign-crl.ts";
 import { currentIssuer, type TrustState, type TrustView } from "./trust-state.ts";
 
 export interface RotationDeps {
@@ -92,7 +92,7 @@ async function newIntermediate(deps: RotationDeps, view: TrustView, wish: Prepar
   const crl = await signCrl({ name, certificate }, key, {
     number: 1n,
     thisUpdate: now,
-    nextUpdate: new Date(now.getTime() + crlLifeSeconds.intermediate * 1000),
+    nextUpdate: new Date(now.getTime() + deps.settings.crlLifeSeconds.intermediate * 1000),
     revoked: [],
   });
   const deniedSequence = view.trust.value.deniedSequence + 1n;

@@ -1,4 +1,5 @@
 // When an intermediate is followed by the next. Pure: all times are given.
+import type { AuthorityKind } from "../store/collections/authorities.ts";
 import type { Authority } from "./authority.ts";
 import type { TrustView } from "./trust-state.ts";
 
@@ -10,6 +11,8 @@ export interface RotationSettings {
   readonly acknowledgeWaitMs: number;
   /** The longest life of a leaf, milliseconds: no successor comes later than twice that before the end. */
   readonly longestTtlMs: number;
+  /** How long a CRL stands, seconds: an intermediate's is signed anew daily, a root's at each ceremony. */
+  readonly crlLifeSeconds: { readonly [kind in AuthorityKind]: number };
 }
 
 export interface Schedule {

@@ -1,4 +1,4 @@
-import type { AuthorityRecord } from "../store/collections/authorities.ts";
+import type { AuthorityKind } from "../store/collections/authorities.ts";
 import type { CrlRecord } from "../store/collections/crls.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import { crlTbs, parseCrl, type RevokedCertificate, verifyCrl } from "../x509/crl.ts";
@@ -14,8 +14,8 @@ export interface CrlContent {
   readonly revoked: readonly RevokedCertificate[];
 }
 
-/** How long a CRL stands, seconds: an intermediate's is signed anew daily, a root's at each ceremony. */
-export const crlLifeSeconds: { readonly [kind in AuthorityRecord["kind"]]: number } = {
+/** How long the first CRLs stand, seconds. */
+export const firstCrlLifeSeconds: { readonly [kind in AuthorityKind]: number } = {
   intermediate: 7 * 86_400,
   root: 365 * 86_400,
 };

@@ -43,7 +43,7 @@ async function showEnv(cli: Cli): Promise<ExitCode> {
   }
   const known = knownVariables();
   for (const name of Object.keys(env).sort()) {
-    if (!name.startsWith("SIGNET_") || known.includes(name) || /^SIGNET_(LIMITS|ROTATION)_/.test(name)) continue;
+    if (!name.startsWith("SIGNET_") || known.includes(name)) continue;
     const near = nearest(name, known);
     print.note(`unknown variable ${name}${near === undefined ? "" : `: the nearest is ${near}`}`);
   }

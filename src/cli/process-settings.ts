@@ -38,8 +38,24 @@ const otherPaths: readonly string[] = [
   "data_dir",
   "listen.web",
   "listen.public",
+  "listen.workload",
+  "names",
+  "refresh_hint",
   "lifetimes.admin",
   "intermediate_ttl",
+  "crl.intermediate",
+  "crl.root",
+  "rotation.prepare_at",
+  "rotation.activate_at",
+  "rotation.acknowledge_wait",
+  "retention",
+  "full_read",
+  "report_interval",
+  "drain",
+  "limits.connections",
+  "limits.anonymous_connections",
+  "limits.handshake",
+  "limits.anonymous_life",
 ];
 
 /** Variables of the command line itself, which no process knows. */
@@ -72,7 +88,7 @@ function variableOf(path: string): string {
   return `SIGNET_${path.replaceAll(".", "_").toUpperCase()}`;
 }
 
-/** Every SIGNET_* variable that something of ours reads, but those of `limits`. */
+/** Every SIGNET_* variable that something of ours reads. A test holds it against what the processes take. */
 export function knownVariables(): readonly string[] {
   const paths = [...serverSettings, ...agentSettings].map(({ path }) => path);
   return [...new Set([...[...paths, ...otherPaths].map(variableOf), ...Object.keys(cliVariables)])];

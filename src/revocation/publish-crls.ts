@@ -1,20 +1,21 @@
 // CRLs are signed anew long before they end, without any revocation.
 import { audited, serverActor } from "../audit/audit.ts";
 import type { RotationDeps } from "../authority/rotation.ts";
-import { crlLifeSeconds, signCrl } from "../authority/sign-crl.ts";
-import { crls } from "../store/collections/crls.ts";
+import { signCrl } from "../authority/sign-crl.ts";
+import type { AuthorityKind } from "../store/collections/authorities.ts";
+import { type CrlRecord, crls } from "../store/collections/crls.ts";
 import { revocations } from "../store/collections/revocations.ts";
 import { trust } from "../store/collections/trust.ts";
 import { update } from "../store/store.ts";
 import { commit } from "../registry/committed.ts";
 import type { RevokedCertificate } from "../x509/crl.ts";
 
-export type PublishDeps = Pick<RotationDeps, "store" | "keys" | "clock" | "random" | "announcements" | "state">;
+export type PublishDeps = Pick<RotationDeps, "store" | "keys" | "clock" | "random" | "announcements" | "state" | "settings">;
 
-/** How old an intermediate's CRL gets before it is signed anew, milliseconds. */
-const refreshAfterMs = 86_400_000;
-/** How long before its end a root's is, where the root's key is here, milliseconds. */
-const rootBeforeEndMs = 30 * 86_400_000;
+/** An intermediate's is signed anew after a seventh of its life, a root's (where the key is here) before its last twelfth. */
+function dueAt({ thisUpdate, nextUpdate }: CrlRecord, kind: AuthorityKind): number {
+  return thisUpdate + (nextUpdate - thisUpdate) * { intermediate: 1 / 7, root: 11 / 12 }[kind];
+}
 
 /** Signs anew each CRL that is due, all in one commit under one new sequence. Resolves to the names of their authorities. */
 export async function publishDueCrls(deps: PublishDeps): Promise<readonly string[]> {
@@ -23,9 +24,7 @@ export async function publishDueCrls(deps: PublishDeps): Promise<readonly string
   const due = view.authorities.flatMap((authority) => {
     const crl = view.crls.find(({ value }) => value.authority === authority.record.name);
     if (crl === undefined || !authority.record.keyHere) return [];
-    const dueAt =
-      authority.record.kind === "root" ? crl.value.nextUpdate - rootBeforeEndMs : crl.value.thisUpdate + refreshAfterMs;
-    return now.getTime() >= dueAt ? [{ authority, crl }] : [];
+    return now.getTime() >= dueAt(crl.value, authority.record.kind) ? [{ authority, crl }] : [];
   });
   if (due.length === 0) return [];
   const ops = await Promise.all(
@@ -40,7 +39,7 @@ export async function publishDueCrls(deps: PublishDeps): Promise<readonly string
       const signed = await signCrl({ name, certificate: authority.certificate }, await deps.keys.open(name), {
         number: crl.value.number + 1n,
         thisUpdate: now,
-        nextUpdate: new Date(now.getTime() + crlLifeSeconds[kind] * 1000),
+        nextUpdate: new Date(now.getTime() + deps.settings.crlLifeSeconds[kind] * 1000),
         revoked,
       });
       return update(crls, signed, crl.revision);

@@ -86,10 +86,9 @@ const root = group(
       "30d",
       "how long after its certificate ended an agent may come back by its key; 0 = never",
     ),
-    intermediate_ttl: withDefault(
+    intermediate_ttl: optional(
       duration({ leastSeconds: 20 }),
-      "30d",
-      "life of the intermediates that follow the first",
+      "life of the intermediates that follow the first; by default that of the one they follow",
     ),
     crl: group(
       {
@@ -293,7 +292,7 @@ function fromSnake(read: Snake): ServerConfig {
       workloadSeconds: lifetimes.workload,
     },
     agentGraceSeconds: read.agent_grace,
-    intermediateTtlSeconds: read.intermediate_ttl,
+    intermediateTtlSeconds: read.intermediate_ttl ?? 0,
     crl: { intermediateSeconds: crl.intermediate, rootSeconds: crl.root },
     rotation: {
       prepareAt: rotation.prepare_at,

@@ -14,7 +14,7 @@ import { onSignals } from "../platform/shutdown.ts";
 import { createTasks } from "../platform/tasks.ts";
 import { withCache } from "../store/cache.ts";
 import { openLevelStore } from "../store/level.ts";
-import { type LoadedServerConfig, loadServerConfig, type ServerConfig } from "./config.ts";
+import { type LoadedServerConfig, loadServerConfig, type ServerConfig, serverConfigText } from "./config.ts";
 import { serverDataVersion } from "./init.ts";
 import { listenAdmin } from "./listeners/admin-socket.ts";
 import { type ApiListener, listenApi } from "./listeners/api.ts";
@@ -46,7 +46,7 @@ export async function runServer(options: RunServerOptions): Promise<number> {
   const loaded = await loadConfiguration(options);
   const { config } = loaded;
   if (options.printConfig) {
-    options.stdout(printedConfig(loaded));
+    options.stdout(serverConfigText(loaded));
     return 0;
   }
   const dataDir = await openDataDir(config.dataDir, { kind: "server", version: serverDataVersion });
@@ -83,10 +83,8 @@ export async function runServer(options: RunServerOptions): Promise<number> {
     startUpkeep({ parts, own, api: opened.api, config, tasks, log });
     parts.serving.set(true);
     const { listen } = opened;
-    await dataDir.writeJson("endpoints.json", { pid: process.pid, ...listen });
-    options.stdout(banner({ config, listen, tookMs: systemClock.monotonicMs() - startedMs, kind: store.kind }));
-    log.info({ ...listen, version: buildInfo.version, trustDomain: config.trustDomain }, "serving");
-    const ended = await new Promise<"SIGTERM" | "SIGINT">((resolve) => {
+    // Signals are heard before anybody is told that this process is there.
+    const ended = new Promise<"SIGTERM" | "SIGINT">((resolve) => {
       onSignals({
         drain: resolve,
         stopNow: () => process.exit(130),
@@ -94,7 +92,10 @@ export async function runServer(options: RunServerOptions): Promise<number> {
         debug: () => log.debugFor(debugForMs),
       });
     });
-    log.info({ signal: ended }, "draining");
+    await dataDir.writeJson("endpoints.json", { pid: process.pid, ...listen });
+    options.stdout(banner({ config, listen, tookMs: systemClock.monotonicMs() - startedMs, kind: store.kind }));
+    log.info({ ...listen, version: buildInfo.version, trustDomain: config.trustDomain }, "serving");
+    log.info({ signal: await ended }, "draining");
     parts.serving.set(false);
   } finally {
     stopping.abort();
@@ -116,15 +117,6 @@ async function loadConfiguration(options: RunServerOptions): Promise<LoadedServe
   const dataDir = flags["data_dir"] ?? (env["SIGNET_DATA_DIR"] || "./.signet");
   const { stamp } = await openDataDir(dataDir, { kind: "server", version: serverDataVersion });
   return loadServerConfig({ flags, env, trustDomain: String(stamp["trustDomain"]) });
-}
-
-function printedConfig({ settings, sources }: LoadedServerConfig): string {
-  const lines = [...settings].map(([path, value]) => {
-    const source = sources.get(path);
-    const from = source === undefined || source.kind === "default" ? "default" : source.name;
-    return `${path}: ${value === undefined ? "(unset)" : JSON.stringify(value)}   # ${from}\n`;
-  });
-  return lines.join("");
 }
 
 /** The server's certificate, and how to change it. */

@@ -120,6 +120,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     oneAtATime: createOneAtATime(),
     settings: {
       ...config.rotation,
+      crlLifeSeconds: { intermediate: config.crl.intermediateSeconds, root: config.crl.rootSeconds },
       acknowledgeWaitMs: config.rotation.acknowledgeWaitSeconds * 1000,
       longestTtlMs: Math.max(...Object.values(known).map(({ ttlSeconds }) => ttlSeconds)) * 1000,
       intermediateTtlSeconds: config.intermediateTtlSeconds,

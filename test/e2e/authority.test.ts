@@ -75,7 +75,7 @@ it.concurrent("a root kept outside and encrypted keys: the server needs its pass
   await place.server({ env: { SIGNET_KEY_PASSPHRASE_FILE: keys } });
 
   const noKey = await place.run(["authority", "rotate"]);
-  expect(noKey.code, noKey.stderr).toBe(1);
+  expect(noKey.code, noKey.stderr).toBe(3);
   expect(noKey.stderr).toMatch(/try: signet authority rotate --root-key/);
   const badPass = await place.run(["authority", "rotate", "--root-key", "root-1.key", "--root-passphrase-file", wrong]);
   expect(badPass.code, badPass.stderr).toBe(2);

@@ -14,14 +14,16 @@ export function lifeOf(facts: Pick<Facts, "now" | "issuer" | "ttlSeconds" | "ent
   const { issuer } = facts;
   if (issuer === undefined) return undefined;
   const wantedSeconds = facts.ttlSeconds ?? facts.entry?.value.ttlSeconds ?? facts.profile.ttlSeconds;
-  const nowSeconds = Math.floor(facts.now.getTime() / 1000);
+  // Rounded so that nobody gets less than was granted: up from now on, down for what lies behind.
+  const fromSeconds = Math.ceil(facts.now.getTime() / 1000);
+  const backdatedSeconds = Math.floor((facts.now.getTime() - backdateMs) / 1000);
   const issuerStart = Math.ceil(issuer.certificate.notBefore.getTime() / 1000);
   const issuerEnd = Math.floor(issuer.certificate.notAfter.getTime() / 1000);
-  const grantedSeconds = Math.max(0, Math.min(wantedSeconds, issuerEnd - nowSeconds));
+  const grantedSeconds = Math.max(0, Math.min(wantedSeconds, issuerEnd - fromSeconds));
   return {
     wantedSeconds,
     grantedSeconds,
-    notBefore: new Date(Math.max(nowSeconds - backdateMs / 1000, issuerStart) * 1000),
-    notAfter: new Date((nowSeconds + grantedSeconds) * 1000),
+    notBefore: new Date(Math.max(backdatedSeconds, issuerStart) * 1000),
+    notAfter: new Date((fromSeconds + grantedSeconds) * 1000),
   };
 }

@@ -3,13 +3,14 @@ import type { Collection } from "../store.ts";
 
 export const authorityStates = ["prepared", "active", "old", "retired", "tainted", "revoked"] as const;
 export type AuthorityState = (typeof authorityStates)[number];
+export type AuthorityKind = "root" | "intermediate";
 export type Serves = "services" | "devices";
 
 /** A CA certificate with its state. The key stands with the key manager under the authority's name. Unix milliseconds. */
 export interface AuthorityRecord {
   /** Can be said on the telephone: root-1, int-2. */
   readonly name: string;
-  readonly kind: "root" | "intermediate";
+  readonly kind: AuthorityKind;
   readonly state: AuthorityState;
   /** Name of the authority that signed it; its own for a root. */
   readonly parent: string;

@@ -2,11 +2,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ClientOptions, credentials, type ServiceError } from "@grpc/grpc-js";
+import { type ClientOptions, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { HealthClient } from "../../../proto/gen/grpc/health/v1/health.ts";
 import { AdminServiceClient } from "../../../proto/gen/signet/v1/admin.ts";
 import { BundleServiceClient } from "../../../proto/gen/signet/v1/bundle.ts";
 import { type AttestRequest, type AttestResponse, IssuanceServiceClient } from "../../../proto/gen/signet/v1/issuance.ts";
+import type { UnaryMethod } from "../../../src/sdk/rpc.ts";
 import { type AdminListener, listenAdmin } from "../../../src/server/listeners/admin-socket.ts";
 import { type ApiListener, type ApiOptions, listenApi } from "../../../src/server/listeners/api.ts";
 import { makeOwnCertificate, type OwnCertificate } from "../../../src/server/own-certificate.ts";
@@ -70,7 +71,11 @@ export async function serve(
           Buffer.from(presented.key.privateKey.export({ format: "pem", type: "pkcs8" })),
           Buffer.from(presented.chainDer.map((der) => encodePem("CERTIFICATE", der)).join("")),
         );
-  const own: ClientOptions = { "grpc.use_local_subchannel_pool": 1, "grpc.max_receive_message_length": 16 * 1024 * 1024 };
+  const own: ClientOptions = {
+    "grpc.ssl_target_name_override": "localhost",
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.max_receive_message_length": 16 * 1024 * 1024,
+  };
   return {
     ...server,
     api,
@@ -95,11 +100,12 @@ export async function serve(
 /** A unary call as a promise; rejects with the ServiceError. */
 export function called<Request, Response>(
   client: object,
-  method: (request: Request, done: (error: ServiceError | null, response: Response) => void) => unknown,
+  method: UnaryMethod<Request, Response>,
   request: Request,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
-    method.call(client, request, (error, response) => (error === null ? resolve(response) : reject(error)));
+    const options = { deadline: Date.now() + 10_000 };
+    method.call(client, request, new Metadata(), options, (error, response) => (error === null ? resolve(response) : reject(error)));
   });
 }
 

@@ -1,0 +1,158 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import { agentSchema } from "../../../agent/config.ts";
+import { agentMetrics } from "../../../agent/metrics.ts";
+import { rules } from "../../../src/issuing/policy/rules.ts";
+import { settingPaths } from "../../../src/platform/config-file.ts";
+import { createMetrics, type Metrics } from "../../../src/platform/metrics.ts";
+import { serverSchema } from "../../../src/server/config.ts";
+import { sampleTrust, serverMetrics } from "../../../src/server/metrics.ts";
+
+const root = join(import.meta.dirname, "../../..");
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+const pages: readonly string[] = [
+  ...["README.md", "CHANGELOG.md", "SECURITY.md"],
+  ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => join("docs", name)),
+];
+
+/** What stands between two headings of a page. */
+function between(text: string, from: string, to: string): string {
+  const start = text.indexOf(from);
+  expect(start, from).toBeGreaterThanOrEqual(0);
+  const end = text.indexOf(to, start + from.length);
+  return text.slice(start, end < 0 ? undefined : end);
+}
+
+/** The names in backticks that open the lines of a page's tables. */
+function firstCells(text: string): readonly string[] {
+  return [...text.matchAll(/^\| `([^`]+)` \|/gm)].flatMap((match) => match[1] ?? []);
+}
+
+describe("README", () => {
+  const readme = read("README.md");
+  const block = /```\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
+  const commands = block
+    .split("\n")
+    .map((line) => line.replace(/#.*/, "").trim())
+    .filter((line) => line !== "");
+
+  it("names exactly two commands first, which package.json and .ci/run have", () => {
+    expect(commands).toEqual(["npm ci && npm run demo", "npm cit"]);
+    const { scripts } = JSON.parse(read("package.json")) as { readonly scripts: Readonly<Record<string, string>> };
+    expect(scripts["demo"]).toContain("src/cli/main.ts demo");
+    expect(scripts["test"]).toContain("vitest");
+    const ci = read(".ci/run");
+    expect(ci).toMatch(/^run \d+ test npm cit\b/m);
+    expect(ci).toMatch(/^run \d+ demo npm run demo\b/m);
+  });
+
+  it("is at most 200 lines and gives no step that a shell cannot run", () => {
+    expect(readme.split("\n").length).toBeLessThanOrEqual(201);
+    const steps = between(readme, "## Five minutes by hand", "\n## ");
+    expect(steps.match(/^```bash$/gm)?.length).toBeGreaterThanOrEqual(8);
+    expect(steps).not.toMatch(/^\$ /m);
+  });
+});
+
+describe("links of the pages", () => {
+  for (const page of pages) {
+    it(`${page} points only at files and headings that exist`, () => {
+      const broken = [...read(page).matchAll(/\]\(([^)\s]+)\)/g)]
+        .flatMap((match) => match[1] ?? [])
+        .filter((target) => !/^[a-z]+:/.test(target))
+        .filter((target) => !leadsSomewhere(page, target));
+      expect(broken).toEqual([]);
+    });
+  }
+});
+
+function leadsSomewhere(page: string, target: string): boolean {
+  const [path = "", heading] = target.split("#");
+  const file = path === "" ? join(root, page) : join(root, dirname(page), path);
+  if (relative(root, file).startsWith("..") || !existsSync(file)) return false;
+  if (heading === undefined) return true;
+  const headings = [...readFileSync(file, "utf8").matchAll(/^#+ (.+)$/gm)].map((match) =>
+    (match[1] ?? "")
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9 -]/g, "")
+      .replaceAll(" ", "-"),
+  );
+  return headings.includes(heading);
+}
+
+describe("docs/configuration.md", () => {
+  const page = read("docs/configuration.md");
+
+  it("has a line for every setting of server.yaml, and for none that is not there", () => {
+    const listed = firstCells(between(page, "## server.yaml", "\n## "));
+    expect(listed.toSorted()).toEqual(settingPaths(serverSchema).toSorted());
+  });
+
+  it("has a line for every setting of agent.yaml and of its identities, and for none that is not there", () => {
+    const listed = firstCells(between(page, "## agent.yaml", "\n## "));
+    expect(listed.toSorted()).toEqual([...settingPaths(agentSchema), ...identitySettings()].toSorted());
+  });
+});
+
+/** The settings of one item of `identities`, from the JSON Schema of the whole. */
+function identitySettings(): readonly string[] {
+  const object = z.object({ properties: z.record(z.string(), z.unknown()) });
+  const within = (schema: unknown, path: string): readonly string[] =>
+    Object.entries(object.parse(schema).properties).flatMap(([name, field]) =>
+      object.safeParse(field).success ? within(field, `${path}.${name}`) : [`${path}.${name}`],
+    );
+  const schema = z.toJSONSchema(agentSchema, { io: "input", unrepresentable: "any" });
+  const items = z.object({ identities: z.object({ items: z.unknown() }) }).parse(schema.properties);
+  return within(items.identities.items, "identities[]");
+}
+
+describe("docs/metrics.md", () => {
+  const page = read("docs/metrics.md");
+
+  it("names every metric that the server registers, and none that it does not", async () => {
+    const metrics = createMetrics();
+    serverMetrics(metrics, "0");
+    sampleTrust(withoutSamples(metrics), { view: fail, own: fail });
+    expect(firstCells(between(page, "## Server", "\n## ")).toSorted()).toEqual(await namesOf(metrics));
+  });
+
+  it("names every metric that the agent registers, and none that it does not", async () => {
+    const metrics = createMetrics();
+    agentMetrics(withoutSamples(metrics), fail, "0");
+    expect(firstCells(between(page, "## Agent", "\n## ")).toSorted()).toEqual(await namesOf(metrics));
+  });
+});
+
+function fail(): never {
+  throw new Error("a sample was asked for");
+}
+
+/** The same registry; what is read at a scrape is registered and has no series. */
+function withoutSamples(metrics: Metrics): Metrics {
+  return {
+    ...metrics,
+    sampled: (name, help, { labels }) => metrics.sampled(name, help, { labels, sample: () => [] }),
+  };
+}
+
+async function namesOf(metrics: Metrics): Promise<readonly string[]> {
+  return [...(await metrics.text()).matchAll(/^# TYPE (\S+)/gm)].flatMap((match) => match[1] ?? []).toSorted();
+}
+
+describe("docs/issuance.md", () => {
+  it("names every rule of the issuing line, in its order", () => {
+    const listed = firstCells(between(read("docs/issuance.md"), "## The rules, in order", "\n## "));
+    expect(listed).toEqual(rules.map(({ name }) => name));
+  });
+});
+
+describe("docs/adr", () => {
+  it("its README lists every decision", () => {
+    const files = readdirSync(join(root, "docs/adr")).filter((name) => /^\d{4}-/.test(name));
+    expect(files.filter((name) => !read("docs/adr/README.md").includes(`(${name})`))).toEqual([]);
+  });
+});

@@ -76,6 +76,10 @@ async function run(config: AgentConfig, options: RunAgentOptions, logger: Proces
       ? await joinNow({ join, servers, own, dir, logger }, options)
       : await enrolled(own, dir, join, options);
   const tasks = createTasks(logger);
+  // From here on a signal drains, also one that comes before the start is through.
+  const ended = untilSignal(logger, () => {
+    tasks.start("reload", () => readLevelAgain(options, logger));
+  });
   const starting = startAgent({
     clock: systemClock,
     random: systemRandom,
@@ -101,9 +105,6 @@ async function run(config: AgentConfig, options: RunAgentOptions, logger: Proces
     { agentId: own.held?.spiffeId, ops: agent.ops.address, dataDir: dir.path, pid: process.pid },
     "agent started",
   );
-  const ended = untilSignal(logger, () => {
-    tasks.start("reload", () => readLevelAgain(options, logger));
-  });
   tasks.start("first-identities", (signal) => sayFirst(agent, own, { signal, options }));
   const signal = await ended;
   logger.info({ signal }, "draining");

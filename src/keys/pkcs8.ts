@@ -12,7 +12,8 @@ import {
 } from "node:crypto";
 import { promisify } from "node:util";
 import type { Random } from "../platform/random.ts";
-import { integer, octetString, oid, readDer, sequence } from "../x509/der.ts";
+import { readDer } from "../x509/der.ts";
+import { integer, octetString, oid, sequence } from "../x509/der-writer.ts";
 import { X509Error } from "../x509/errors.ts";
 import { decodePem, encodePem } from "../x509/pem.ts";
 import { parseSpki } from "../x509/spki.ts";

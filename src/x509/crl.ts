@@ -1,24 +1,17 @@
 // Certificate revocation lists (RFC 5280 5), version 2: built for proxies, read to judge.
 import { type Certificate, unsignedHex } from "./certificate.ts";
 import {
-  concat,
   DerReader,
   type DerValue,
-  encode,
-  explicit,
-  integer,
-  octetString,
-  oid,
   readBitString,
   readDer,
   readInteger,
   readSmallInteger,
   readTime,
   sameOctets,
-  sequence,
   TAG,
-  time,
 } from "./der.ts";
+import { concat, encode, explicit, integer, octetString, oid, sequence, time } from "./der-writer.ts";
 import { sameName } from "./distinguished-name.ts";
 import { X509Error } from "./errors.ts";
 import { crlNumberExtension, readAuthorityKeyIdentifier, readCrlNumber, readExtensions } from "./extensions.ts";

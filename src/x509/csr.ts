@@ -1,21 +1,7 @@
 // PKCS#10 certification requests (RFC 2986): parsing with proof of possession, and building our own.
 
-import {
-  bitString,
-  compareOctets,
-  constructedTag,
-  DerReader,
-  type DerValue,
-  explicit,
-  integer,
-  oid,
-  readBitString,
-  readDer,
-  readOid,
-  sequence,
-  set,
-  TAG,
-} from "./der.ts";
+import { constructedTag, DerReader, type DerValue, readBitString, readDer, readOid, TAG } from "./der.ts";
+import { bitString, compareOctets, explicit, integer, oid, sequence, set } from "./der-writer.ts";
 import { X509Error } from "./errors.ts";
 import {
   type BasicConstraints,

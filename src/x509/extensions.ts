@@ -1,16 +1,9 @@
 // Extensions (RFC 5280 4.2, 5.2): the list, and the value of each one that we know.
 
 import {
-  bitString,
-  boolean,
   constructedTag,
   DerReader,
   type DerValue,
-  explicit,
-  implicit,
-  integer,
-  octetString,
-  oid,
   primitiveTag,
   readBitString,
   readBoolean,
@@ -19,9 +12,9 @@ import {
   readOid,
   readSmallInteger,
   readUnsignedInteger,
-  sequence,
   TAG,
 } from "./der.ts";
+import { bitString, boolean, explicit, implicit, integer, octetString, oid, sequence } from "./der-writer.ts";
 import { X509Error } from "./errors.ts";
 import { type GeneralName, generalNames, readGeneralNames, uriName } from "./general-name.ts";
 import { OID } from "./oid.ts";

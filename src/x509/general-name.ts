@@ -1,17 +1,7 @@
 // GeneralNames (RFC 5280 4.2.1.6): strict reading and writing.
 
-import {
-  ascii,
-  constructedTag,
-  DerReader,
-  type DerValue,
-  encode,
-  explicit,
-  primitiveTag,
-  readOid,
-  sequence,
-  TAG,
-} from "./der.ts";
+import { constructedTag, DerReader, type DerValue, primitiveTag, readOid, TAG } from "./der.ts";
+import { ascii, encode, explicit, sequence } from "./der-writer.ts";
 import { X509Error } from "./errors.ts";
 import { ipOctets, ipText } from "./ip-address.ts";
 import { nameText, readName } from "./name.ts";

@@ -1,18 +1,7 @@
 // Distinguished names (RFC 5280 4.1.2.4): strict reading, text for people, writing.
 
-import {
-  DerReader,
-  type DerValue,
-  encode,
-  ia5String,
-  oid,
-  printableString,
-  readOid,
-  sequence,
-  set,
-  TAG,
-  utf8String,
-} from "./der.ts";
+import { DerReader, type DerValue, readOid, TAG } from "./der.ts";
+import { encode, ia5String, oid, printableString, sequence, set, utf8String } from "./der-writer.ts";
 import { X509Error } from "./errors.ts";
 import { OID } from "./oid.ts";
 

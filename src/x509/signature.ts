@@ -1,7 +1,8 @@
 // Signature algorithms: a closed list, compared as whole DER, and verified strictly.
 
 import { verify } from "node:crypto";
-import { DerReader, nullValue, oid, readDer, readInteger, sameOctets, sequence, TAG } from "./der.ts";
+import { DerReader, readDer, readInteger, sameOctets, TAG } from "./der.ts";
+import { nullValue, oid, sequence } from "./der-writer.ts";
 import { X509Error } from "./errors.ts";
 import { OID } from "./oid.ts";
 import { importPublicKey, type PublicKeyType, type SubjectPublicKey } from "./spki.ts";

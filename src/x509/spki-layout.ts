@@ -1,4 +1,5 @@
-import { bitString, encode, integer, oid, sequence, TAG } from "./der.ts";
+import { TAG } from "./der.ts";
+import { bitString, encode, integer, oid, sequence } from "./der-writer.ts";
 import { OID } from "./oid.ts";
 import type { PublicKeyType } from "./spki.ts";
 

@@ -5,17 +5,15 @@ import { createHash, createPublicKey, type KeyObject } from "node:crypto";
 import {
   DerReader,
   type DerValue,
-  nullValue,
-  oid,
   readBitString,
   readDer,
   readInteger,
   readOid,
   sameDer,
   sameOctets,
-  sequence,
   TAG,
 } from "./der.ts";
+import { nullValue, oid, sequence } from "./der-writer.ts";
 import { X509Error } from "./errors.ts";
 import { OID } from "./oid.ts";
 

@@ -3,7 +3,8 @@
 import { hash } from "node:crypto";
 
 import type { Certificate } from "./certificate.ts";
-import { bitString, boolean, concat, explicit, integer, oid, primitiveTag, sequence, TAG, time } from "./der.ts";
+import { primitiveTag, TAG } from "./der.ts";
+import { bitString, boolean, concat, explicit, integer, oid, sequence, time } from "./der-writer.ts";
 import { X509Error } from "./errors.ts";
 import {
   authorityInfoAccessExtension,

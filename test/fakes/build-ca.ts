@@ -4,7 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { TrustBundle } from "../../src/spiffe/bundle.ts";
 import { parseTrustDomain } from "../../src/spiffe/id.ts";
 import { type Certificate, parseCertificate } from "../../src/x509/certificate.ts";
-import { explicit, integer, sequence, time } from "../../src/x509/der.ts";
+import { explicit, integer, sequence, time } from "../../src/x509/der-writer.ts";
 import {
   authorityKeyIdentifierExtension,
   basicConstraintsExtension,

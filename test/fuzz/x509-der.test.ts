@@ -3,9 +3,6 @@ import { describe, expect, it } from "vitest";
 import {
   children,
   type DerValue,
-  encode,
-  integer,
-  oid,
   readDer,
   readIa5,
   readInteger,
@@ -14,8 +11,8 @@ import {
   readTime,
   readUnsignedInteger,
   TAG,
-  time,
 } from "../../src/x509/der.ts";
+import { encode, integer, oid, time } from "../../src/x509/der-writer.ts";
 import {
   readAuthorityKeyIdentifier,
   readBasicConstraints,

@@ -89,9 +89,9 @@ export async function serve(
       return { key, chainDer: recorded.chainDer };
     },
     close: async () => {
-      for (const client of clients) client.close();
       stopping.abort();
       await Promise.all([api.drain(1000), socket.drain(1000)]);
+      for (const client of clients) client.close();
       await rm(dir, { recursive: true, force: true });
     },
   };

@@ -5,7 +5,7 @@ import { AgentReport, IdentityState, type SyncRequest, type SyncResponse } from 
 import { prepareIntermediate, rotateWhatIsDue } from "../../../src/authority/rotation.ts";
 import { deleteEntry, updateEntry } from "../../../src/registry/entries.ts";
 import { findNode, getNodeView } from "../../../src/registry/nodes.ts";
-import { nodes } from "../../../src/store/collections/nodes.ts";
+import { type NodeRecord, nodes } from "../../../src/store/collections/nodes.ts";
 import { update } from "../../../src/store/store.ts";
 import { testActor } from "../../fakes/build-server.ts";
 import { type Presented, serve, type Served } from "./served.ts";
@@ -181,7 +181,8 @@ test("Sync ends for a banned agent at the next word, with the rule", async () =>
   await next();
   const node = await findNode(served.store, served.agent("one"));
   if (node === undefined) throw new Error("no node");
-  await served.store.commit([update(nodes, { ...node.value, state: "banned" }, node.revision)]);
+  const banned: NodeRecord = { ...node.value, state: "banned" };
+  await served.store.commit([update(nodes, banned, node.revision)]);
   const ended = once(stream, "error");
   await served.entry();
   const [error] = (await ended) as [ServiceError];

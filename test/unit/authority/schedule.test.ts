@@ -7,7 +7,13 @@ import { authority, now } from "../issuing/facts.ts";
 
 const day = 86_400;
 const { intermediate } = buildCa({ intermediateSeconds: 30 * day });
-const settings: RotationSettings = { prepareAt: 1 / 2, activateAt: 2 / 3, acknowledgeWaitMs: 300_000, longestTtlMs: day * 1000 };
+const settings: RotationSettings = {
+  prepareAt: 1 / 2,
+  activateAt: 2 / 3,
+  acknowledgeWaitMs: 300_000,
+  longestTtlMs: day * 1000,
+  crlLifeSeconds: { root: 365 * day, intermediate: 7 * day },
+};
 
 const viewOf = (...authorities: readonly Authority[]): TrustView => ({ authorities }) as unknown as TrustView;
 

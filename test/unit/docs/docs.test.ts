@@ -1,13 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, it } from "vitest";
-import { z } from "zod";
-import { agentSchema } from "../../../agent/config.ts";
+import { agentConfigSchema } from "../../../agent/config.ts";
 import { agentMetrics } from "../../../agent/metrics.ts";
 import { rules } from "../../../src/issuing/policy/rules.ts";
-import { settingPaths } from "../../../src/platform/config-file.ts";
 import { createMetrics, type Metrics } from "../../../src/platform/metrics.ts";
-import { serverSchema } from "../../../src/server/config.ts";
+import { serverConfigSchema } from "../../../src/server/config.ts";
 import { sampleTrust, serverMetrics } from "../../../src/server/metrics.ts";
 
 const root = join(import.meta.dirname, "../../..");
@@ -84,31 +82,46 @@ function leadsSomewhere(page: string, target: string): boolean {
   return headings.includes(heading);
 }
 
+/** A node of a JSON Schema, as far as the page shows it. */
+interface SchemaNode {
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly items?: SchemaNode;
+  readonly default?: string | number;
+}
+
+/** Every setting below a node by its path, with its default as text. Those of a list's items have `[]` in it. */
+function settingsBelow(node: SchemaNode, path = ""): readonly (readonly [string, string | undefined])[] {
+  const own: readonly (readonly [string, string | undefined])[] =
+    node.properties === undefined ? [[path, node.default === undefined ? undefined : String(node.default)]] : [];
+  const within = Object.entries(node.properties ?? {}).flatMap(([name, field]) =>
+    settingsBelow(field, path === "" ? name : `${path}.${name}`),
+  );
+  const items = node.items?.properties === undefined ? [] : settingsBelow(node.items, `${path}[]`);
+  return [...own, ...within, ...items];
+}
+
 describe("docs/configuration.md", () => {
   const page = read("docs/configuration.md");
+  const files = [
+    ["server.yaml", serverConfigSchema()],
+    ["agent.yaml", agentConfigSchema()],
+  ] as const;
+  for (const [file, schema] of files) {
+    const section = between(page, `\n## ${file}`, "\n## ");
+    const settings = settingsBelow(schema);
 
-  it("has a line for every setting of server.yaml, and for none that is not there", () => {
-    const listed = firstCells(between(page, "## server.yaml", "\n## "));
-    expect(listed.toSorted()).toEqual(settingPaths(serverSchema).toSorted());
-  });
+    it(`has a line for every setting of ${file}, and for none that is not there`, () => {
+      expect(firstCells(section).toSorted()).toEqual(settings.map(([path]) => path).toSorted());
+    });
 
-  it("has a line for every setting of agent.yaml and of its identities, and for none that is not there", () => {
-    const listed = firstCells(between(page, "## agent.yaml", "\n## "));
-    expect(listed.toSorted()).toEqual([...settingPaths(agentSchema), ...identitySettings()].toSorted());
-  });
+    it(`gives the default of every setting of ${file} that has one`, () => {
+      const wrong = settings.filter(
+        ([path, byDefault]) => byDefault !== undefined && !section.includes(`\n| \`${path}\` | \`${byDefault}\` |`),
+      );
+      expect(wrong).toEqual([]);
+    });
+  }
 });
-
-/** The settings of one item of `identities`, from the JSON Schema of the whole. */
-function identitySettings(): readonly string[] {
-  const object = z.object({ properties: z.record(z.string(), z.unknown()) });
-  const within = (schema: unknown, path: string): readonly string[] =>
-    Object.entries(object.parse(schema).properties).flatMap(([name, field]) =>
-      object.safeParse(field).success ? within(field, `${path}.${name}`) : [`${path}.${name}`],
-    );
-  const schema = z.toJSONSchema(agentSchema, { io: "input", unrepresentable: "any" });
-  const items = z.object({ identities: z.object({ items: z.unknown() }) }).parse(schema.properties);
-  return within(items.identities.items, "identities[]");
-}
 
 describe("docs/metrics.md", () => {
   const page = read("docs/metrics.md");

@@ -5,7 +5,7 @@ import type { Facts } from "../../../src/issuing/policy/facts.ts";
 import { type RuleName, rules } from "../../../src/issuing/policy/rules.ts";
 import { parseSpiffeId } from "../../../src/spiffe/id.ts";
 import { type ParsedCsr, parseCsr } from "../../../src/x509/csr.ts";
-import { sequence } from "../../../src/x509/der.ts";
+import { sequence } from "../../../src/x509/der-writer.ts";
 import {
   basicConstraintsExtension,
   extendedKeyUsageExtension,

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { parseSpiffeId } from "../../../src/spiffe/id.ts";
 import { judgeSvid, type SvidJudgement } from "../../../src/spiffe/svid.ts";
-import { encode } from "../../../src/x509/der.ts";
+import { encode } from "../../../src/x509/der-writer.ts";
 import { uriName } from "../../../src/x509/general-name.ts";
 import { OID } from "../../../src/x509/oid.ts";
 import { after, buildCa, type CertificateFields, certificate, leafCertificate } from "../../fakes/build-ca.ts";

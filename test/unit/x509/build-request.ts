@@ -1,4 +1,4 @@
-import { bitString, explicit, integer, oid, sequence, set } from "../../../src/x509/der.ts";
+import { bitString, explicit, integer, oid, sequence, set } from "../../../src/x509/der-writer.ts";
 import { extension, subjectAltNameExtension } from "../../../src/x509/extensions.ts";
 import { uriName } from "../../../src/x509/general-name.ts";
 import { emptyName } from "../../../src/x509/name.ts";

@@ -17,7 +17,7 @@ import {
   sequence,
   time,
   utf8String,
-} from "../../../src/x509/der.ts";
+} from "../../../src/x509/der-writer.ts";
 import { extension } from "../../../src/x509/extensions.ts";
 import { emptyName, writeName } from "../../../src/x509/name.ts";
 import { OID } from "../../../src/x509/oid.ts";

@@ -18,7 +18,7 @@ import {
   oid,
   sequence,
   time,
-} from "../../../src/x509/der.ts";
+} from "../../../src/x509/der-writer.ts";
 import { extension } from "../../../src/x509/extensions.ts";
 import { writeName } from "../../../src/x509/name.ts";
 import { OID } from "../../../src/x509/oid.ts";

@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { buildCsr, csrDerFromPem, parseCsr } from "../../../src/x509/csr.ts";
-import { explicit, integer, nullValue, octetString, oid, sequence, set, utf8String } from "../../../src/x509/der.ts";
+import {
+  explicit,
+  integer,
+  nullValue,
+  octetString,
+  oid,
+  sequence,
+  set,
+  utf8String,
+} from "../../../src/x509/der-writer.ts";
 import {
   basicConstraintsExtension,
   extendedKeyUsageExtension,

@@ -1,20 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
-  bitString,
-  boolean,
   children,
-  concat,
   DerReader,
-  encode,
-  explicit,
-  generalizedTime,
-  ia5String,
-  implicit,
-  integer,
-  nullValue,
-  octetString,
-  oid,
-  printableString,
   readBitString,
   readBoolean,
   readDer,
@@ -26,12 +13,27 @@ import {
   readTime,
   readUnsignedInteger,
   sameDer,
+  TAG,
+} from "../../../src/x509/der.ts";
+import {
+  bitString,
+  boolean,
+  concat,
+  encode,
+  explicit,
+  generalizedTime,
+  ia5String,
+  implicit,
+  integer,
+  nullValue,
+  octetString,
+  oid,
+  printableString,
   sequence,
   set,
-  TAG,
   time,
   utf8String,
-} from "../../../src/x509/der.ts";
+} from "../../../src/x509/der-writer.ts";
 import { bytes, codeOf } from "./expectations.ts";
 
 describe("readDer() checks the whole tree", () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { readDer } from "../../../src/x509/der.ts";
 import {
   bitString,
   boolean,
@@ -8,9 +9,8 @@ import {
   nullValue,
   octetString,
   oid,
-  readDer,
   sequence,
-} from "../../../src/x509/der.ts";
+} from "../../../src/x509/der-writer.ts";
 import {
   authorityInfoAccessExtension,
   authorityKeyIdentifierExtension,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { encode, explicit, nullValue, oid, readDer, sequence, utf8String } from "../../../src/x509/der.ts";
+import { readDer } from "../../../src/x509/der.ts";
+import { encode, explicit, nullValue, oid, sequence, utf8String } from "../../../src/x509/der-writer.ts";
 import {
   directoryName,
   dnsName,

@@ -1,16 +1,15 @@
 import { describe, expect, it } from "vitest";
+import { readDer, TAG } from "../../../src/x509/der.ts";
 import {
   encode,
   ia5String,
   nullValue,
   oid,
   printableString,
-  readDer,
   sequence,
   set,
-  TAG,
   utf8String,
-} from "../../../src/x509/der.ts";
+} from "../../../src/x509/der-writer.ts";
 import { checkName, emptyName, nameText, readName, writeName } from "../../../src/x509/name.ts";
 import { OID } from "../../../src/x509/oid.ts";
 import { bytes, codeOf } from "./expectations.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { Certificate } from "../../../src/x509/certificate.ts";
-import { ascii, encode, explicit, integer, octetString, sequence } from "../../../src/x509/der.ts";
+import { ascii, encode, explicit, integer, octetString, sequence } from "../../../src/x509/der-writer.ts";
 import { extension } from "../../../src/x509/extensions.ts";
 import { writeName } from "../../../src/x509/name.ts";
 import { parseNameConstraints } from "../../../src/x509/name-constraints.ts";

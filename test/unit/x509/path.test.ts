@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { Certificate } from "../../../src/x509/certificate.ts";
-import { boolean, octetString, oid, sequence, utf8String } from "../../../src/x509/der.ts";
+import { boolean, octetString, oid, sequence, utf8String } from "../../../src/x509/der-writer.ts";
 import { extension } from "../../../src/x509/extensions.ts";
 import { OID } from "../../../src/x509/oid.ts";
 import { maxPathCas, type PathOptions, validatePath } from "../../../src/x509/path.ts";

@@ -1,6 +1,6 @@
 import { constants, sign } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { concat, integer, nullValue, oid, sequence } from "../../../src/x509/der.ts";
+import { concat, integer, nullValue, oid, sequence } from "../../../src/x509/der-writer.ts";
 import { OID } from "../../../src/x509/oid.ts";
 import { checkSignatureAlgorithm, signatureAlgorithmDer, verifySignature } from "../../../src/x509/signature.ts";
 import { type PublicKeyType, parseSpki } from "../../../src/x509/spki.ts";

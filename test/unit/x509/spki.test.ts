@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { bitString, concat, integer, nullValue, oid, sequence } from "../../../src/x509/der.ts";
+import { bitString, concat, integer, nullValue, oid, sequence } from "../../../src/x509/der-writer.ts";
 import { OID } from "../../../src/x509/oid.ts";
 import { importPublicKey, keyIdentifier, type PublicKeyType, parseSpki } from "../../../src/x509/spki.ts";
 import { bytes, codeOf } from "./expectations.ts";

@@ -17,6 +17,8 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/{unit,arch,types,fuzz,vectors}/**/*.test.ts"],
+          // Bounds a hang; a machine that is busy with something else must not turn a test red.
+          testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },
       },

@@ -88,8 +88,11 @@ function stateOf(identity: HeldIdentity, now: Date): string {
   const { report } = identity;
   if (report === undefined) return "unknown";
   const word = spaced(identityState(report.state));
-  if (report.lastError !== "")
-    return `${word}: ${foreign(report.lastError)} (${counted(identity.failures, "try", "tries")})`;
+  if (report.lastError !== "") {
+    // Reloads are tried again by themselves and counted in the metrics alone.
+    const tries = identity.failures === 0 ? "" : ` (${counted(identity.failures, "try", "tries")})`;
+    return `${word}: ${foreign(report.lastError)}${tries}`;
+  }
   if (identity.withdrawn) return `${word}, its entry is gone: not renewed`;
   if (report.renewAt === undefined) return word;
   const due = secondsTo(report.renewAt, now);

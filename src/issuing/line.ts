@@ -155,7 +155,8 @@ function refuseFindings(
 function build(allowed: Allowed, templates: Templates, random: Random): Unsigned {
   const { csr, issuer, profile } = allowed;
   const serial = serialFromRandom(random.bytes(16));
-  const tbs = fillLeaf(templates(issuer, profile, csr), {
+  const template = templates(issuer, profile, csr);
+  const tbs = fillLeaf(template, {
     serial,
     notBefore: allowed.notBefore,
     notAfter: allowed.notAfter,
@@ -164,7 +165,7 @@ function build(allowed: Allowed, templates: Templates, random: Random): Unsigned
     dnsNames: allowed.dnsNames,
     ipAddresses: allowed.ipAddresses,
   });
-  const fields: UnsignedFields = { ...allowed, serialHex: serialHex(serial), tbs, algorithmDer: templates(issuer, profile, csr).signatureAlgorithmDer };
+  const fields: UnsignedFields = { ...allowed, serialHex: serialHex(serial), tbs, algorithmDer: template.signatureAlgorithmDer };
   return fields as Unsigned;
 }
 

@@ -1,5 +1,5 @@
 // Step 5 of the issuing line: the durable record, and the one class that may leave the process.
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { audited, type AuditDeps } from "../audit/audit.ts";
 import type { Authority } from "../authority/authority.ts";
 import { expectAuthority } from "../authority/authority.ts";
@@ -84,7 +84,7 @@ function certificateRecord(signed: Signed, caller: string, protocol: string, now
     ttlSeconds: signed.ttlSeconds,
     dnsNames: signed.dnsNames,
     ipAddresses: signed.ipAddresses,
-    spkiSha256: createHash("sha256").update(signed.csr.publicKey.der).digest("hex"),
+    spkiSha256: hash("sha256", signed.csr.publicKey.der, "hex"),
     caller,
     protocol,
     ...(signed.entry === undefined

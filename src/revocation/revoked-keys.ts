@@ -1,7 +1,7 @@
 // The keys of revoked certificates, in memory: the line asks about a new key for every certificate, which in the store
-// would be a search each time that finds nothing (a third of what an issue cost).
-import { revocations, type RevocationRecord } from "../store/collections/revocations.ts";
-import type { Op, Store } from "../store/store.ts";
+// would be a search each time that finds nothing (up to a third of what an issue costs).
+import { type RevocationRecord, revocations } from "../store/collections/revocations.ts";
+import { type Op, type Store, StoreError } from "../store/store.ts";
 
 export interface RevokedKeys {
   /** Whether a certificate over this key was ever revoked: such a key is never signed again. SHA-256 of the SPKI, hex. */
@@ -24,14 +24,13 @@ export async function withRevokedKeys(store: Store): Promise<RevokedKeys> {
       health: () => store.health(),
       close: () => store.close(),
       commit: async (ops) => {
-        const revoked = ops.flatMap(revokedKey);
         try {
           const result = await store.commit(ops);
-          if (result.done) for (const key of revoked) keys.add(key);
+          if (result.done) learn(keys, ops);
           return result;
         } catch (error) {
-          // In doubt it may be stored: denied is the safe side.
-          for (const key of revoked) keys.add(key);
+          // It may be stored: denied is the safe side, and the next start knows.
+          if (error instanceof StoreError && error.code === "in_doubt") learn(keys, ops);
           throw error;
         }
       },
@@ -39,8 +38,10 @@ export async function withRevokedKeys(store: Store): Promise<RevokedKeys> {
   };
 }
 
-function revokedKey(op: Op): readonly string[] {
-  if (op.collection.name !== revocations.name || (op.kind !== "put_if_absent" && op.kind !== "update")) return [];
-  const { spkiSha256 } = op.value as RevocationRecord;
-  return spkiSha256 === "" ? [] : [spkiSha256];
+function learn(keys: Set<string>, ops: readonly Op[]): void {
+  for (const op of ops) {
+    if (op.collection.name !== revocations.name || (op.kind !== "put_if_absent" && op.kind !== "update")) continue;
+    const { spkiSha256 } = op.value as RevocationRecord;
+    if (spkiSha256 !== "") keys.add(spkiSha256);
+  }
 }

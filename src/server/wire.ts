@@ -1,5 +1,5 @@
 // Everything the server is made of, built by hand, in one place. Ports come in from outside; nothing below makes its own.
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Server } from "@grpc/grpc-js";
 import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
 import { AdminServiceService } from "../../proto/gen/signet/v1/admin.ts";
@@ -292,5 +292,5 @@ function spkiSha256Of(csrDer: Uint8Array): string {
 }
 
 function sha256Hex(octets: Uint8Array): string {
-  return createHash("sha256").update(octets).digest("hex");
+  return hash("sha256", octets, "hex");
 }

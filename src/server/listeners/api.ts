@@ -88,20 +88,15 @@ export async function listenApi(options: ApiOptions): Promise<ApiListener> {
     update: (tls) => credentials.update(tls),
     connections,
     drain: async (ms) => {
-      sockets.close();
-      injector.drain(ms);
-      await new Promise<void>((resolve) => {
-        const late = setTimeout(() => {
-          server.forceShutdown();
-          resolve();
-        }, ms);
-        server.tryShutdown(() => {
-          clearTimeout(late);
-          resolve();
-        });
-      });
-      injector.destroy();
-      connections.closeAll();
+      // The sockets tell when the last call has ended: tryShutdown() counts a session as done once it is being closed.
+      const ended = new Promise<void>((resolve) => sockets.close(() => resolve()));
+      server.tryShutdown(() => {});
+      const late = setTimeout(() => {
+        server.forceShutdown();
+        connections.closeAll();
+      }, ms);
+      await ended;
+      clearTimeout(late);
     },
   };
 }

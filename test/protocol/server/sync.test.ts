@@ -196,8 +196,8 @@ test("Sync ends well when the agent ends it, and when the server stops", async (
   await once(first.stream, "end");
   const second = await synced();
   await second.next();
-  const over = once(second.stream, "end");
+  const over = once(second.stream, "status");
   open.splice(open.indexOf(second.served), 1);
   await second.served.close();
-  await over;
+  expect(await over).toMatchObject([{ code: status.OK }]);
 });

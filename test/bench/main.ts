@@ -83,8 +83,9 @@ function screen({ rawMicros, works, rounds: count }: Results): string {
     "",
     ...lines,
     "",
-    "ratio: server CPU a certificate to the raw crypto beside it, median of",
-    `${count} rounds; p50 and p99 are those of a call. budget: information only, not enforced yet`,
+    `ratio: server CPU a certificate to the raw crypto beside it, median of ${count}`,
+    "p50, p99: of a call, by a load on the same host; rates are its, not the server's",
+    "budget: DESIGN section 11; information only, not enforced yet",
     "",
   ].join("\n");
 }

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { expect, onTestFinished } from "vitest";
-import { fetchText, it, runProgram, until } from "./place.ts";
+import { expect } from "vitest";
+import { fetchText, it, type Place, runProgram, until } from "./place.ts";
 import { watchIdentity } from "./watch-identity.ts";
 
 interface Small {
@@ -10,12 +10,17 @@ interface Small {
 }
 
 /** A file system of its own with room for a few sets; undefined where this user may not mount one. */
-async function smallDisk(path: string, cwd: string): Promise<Small | undefined> {
+async function smallDisk(place: Place): Promise<Small | undefined> {
+  const path = place.path("small");
   if (process.platform !== "linux" || process.geteuid?.() !== 0) return undefined;
   await mkdir(path);
-  const { code } = await runProgram("mount", ["-t", "tmpfs", "-o", "size=256k,mode=0755", "signet-test", path], cwd);
+  const { code } = await runProgram(
+    "mount",
+    ["-t", "tmpfs", "-o", "size=256k,mode=0755", "signet-test", path],
+    place.folder,
+  );
   if (code !== 0) return undefined;
-  onTestFinished(async () => void (await runProgram("umount", ["-l", path], "/")));
+  place.atEnd(() => runProgram("umount", [path], "/"));
   const ballast = `${path}/ballast`;
   return {
     fill: async () => {
@@ -30,7 +35,7 @@ it("a full disk keeps the old set, says so before it asks for what it could not 
   place,
   skip,
 }) => {
-  const disk = await smallDisk(place.path("small"), place.folder);
+  const disk = await smallDisk(place);
   if (disk === undefined) return skip("a file system can be mounted by root on Linux only");
   const dir = place.path("small/a");
   const file = await place.write(
@@ -73,7 +78,7 @@ it("a full disk keeps the old set, says so before it asks for what it could not 
 });
 
 it("a data directory on a full disk: the agent goes on with what it has, and recovers", async ({ place, skip }) => {
-  const disk = await smallDisk(place.path("small"), place.folder);
+  const disk = await smallDisk(place);
   if (disk === undefined) return skip("a file system can be mounted by root on Linux only");
   await place.out("init", "--trust-domain", "full.test");
   await place.server();

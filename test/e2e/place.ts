@@ -33,6 +33,7 @@ export interface RunOptions {
 /** A temporary folder, and the processes that were started in it as a user starts them. */
 export class Place {
   readonly folder: string;
+  readonly #atEnd: (() => Promise<unknown>)[] = [];
   readonly #started: { readonly name: string; readonly process: Started }[] = [];
 
   constructor(folder: string) {
@@ -103,6 +104,11 @@ export class Place {
     return process;
   }
 
+  /** Does something once all processes have ended, before the folder is removed. */
+  atEnd(work: () => Promise<unknown>): void {
+    this.#atEnd.push(work);
+  }
+
   /** Everything that was said, for a test that failed. */
   said(): string {
     return this.#started.map(({ name, process }) => [`--- ${name}`, ...process.lines.slice(-30)].join("\n")).join("\n");
@@ -112,6 +118,7 @@ export class Place {
   async close(): Promise<void> {
     for (const { process } of this.#started) process.kill("SIGKILL");
     await Promise.all(this.#started.map(({ process }) => process.ended.catch(() => undefined)));
+    for (const work of this.#atEnd) await work();
     await rm(this.folder, { recursive: true, force: true });
   }
 }

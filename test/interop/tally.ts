@@ -80,7 +80,8 @@ export async function check(
   if (folder === undefined) return;
   tally.say(`--- ${name} ${options.args.map((arg) => arg.split("/").at(-1)).join(" ")}`);
   const child = spawn(join(folder, name, "run.sh"), options.args, {
-    env: { ...process.env, ...options.env },
+    // Proxies live in sbin, which not every user has in PATH.
+    env: { ...process.env, PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`, ...options.env },
     stdio: ["ignore", "pipe", "inherit"],
     timeout: checkWithinMs,
   });

@@ -142,7 +142,7 @@ test("the samples call each other through rotations without a failed call, refus
       failed: 0,
       serials: expect.any(Number),
       authorities: 2,
-      tls: "TLSv1.3",
+      tls: ["TLSv1.3"],
     });
     expect(Number(last?.["calls"])).toBeGreaterThan(60);
     expect(Number(last?.["handshakes"])).toBeGreaterThanOrEqual(6);

@@ -116,8 +116,15 @@ export class Session {
     this.#channel?.retire();
     this.#channel = undefined;
     this.#turn += 1;
-    const { awaySince } = this.#contact;
-    this.#set({ connected: false, lastError: why, awaySince: awaySince ?? this.#deps.clock.now() });
+    const { awaySince, connected, lastContact } = this.#contact;
+    const now = this.#deps.clock.now();
+    // A stream that stood until now was contact until now, also when nothing was said on it.
+    this.#set({
+      connected: false,
+      lastContact: connected ? now : lastContact,
+      lastError: why,
+      awaySince: awaySince ?? now,
+    });
   }
 
   sawServerTime(serverTime: Date, { sentAt, receivedAt }: { readonly sentAt: Date; readonly receivedAt: Date }): void {

@@ -32,6 +32,8 @@ export interface SyncLimits {
   readonly reportGapMs: number;
   /** From opening the stream to the server's full state. */
   readonly firstAnswerMs: number;
+  /** Between two looks at our own certificate at most. */
+  readonly ownLookMs: number;
   readonly reconnect: RetryLimits;
   /** When the server refuses us, and when it has banned us. */
   readonly refusedMs: number;
@@ -90,7 +92,7 @@ export class ServerSync {
         if (!back.ok) {
           session.failed(back.why);
           this.#say(back.why);
-          await this.#pause(back.banned, signal);
+          await this.#pause(back.kept, signal);
           continue;
         }
         this.#stranger = false;
@@ -100,7 +102,7 @@ export class ServerSync {
       if (outcome.kind === "replaced") continue;
       this.#say(outcome.why);
       this.#stranger = outcome.kind === "stranger";
-      await this.#pause(outcome.kind === "banned", signal);
+      await this.#pause(outcome.kind === "stranger" ? "refused" : outcome.kind, signal);
     }
     session.close();
   }
@@ -109,7 +111,8 @@ export class ServerSync {
     try {
       return await this.#deps.comeBack(this.#deps.session.nextAddress());
     } catch (error) {
-      return { ok: false, why: error instanceof Error ? error.message : String(error), banned: false };
+      const why = error instanceof Error ? error.message : String(error);
+      return { ok: false, why, kept: "away", joinRefused: false };
     }
   }
 
@@ -119,12 +122,12 @@ export class ServerSync {
     this.#lastSaid = why;
   }
 
-  async #pause(banned: boolean, signal: AbortSignal): Promise<void> {
+  async #pause(kept: "away" | "refused" | "banned", signal: AbortSignal): Promise<void> {
     const { clock, random, limits } = this.#deps;
     this.#failures += 1;
-    if (this.#stranger || banned) this.#refused += 1;
-    const mostMs = banned ? limits.bannedMs : this.#stranger ? limits.refusedMs : limits.reconnect.mostMs;
-    const failures = this.#stranger || banned ? this.#refused : this.#failures;
+    if (kept !== "away") this.#refused += 1;
+    const mostMs = { away: limits.reconnect.mostMs, refused: limits.refusedMs, banned: limits.bannedMs }[kept];
+    const failures = kept === "away" ? this.#failures : this.#refused;
     await clock.sleep(retryDelayMs(failures, 0, random.fraction(), { ...limits.reconnect, mostMs }), { signal });
   }
 
@@ -156,6 +159,7 @@ export class ServerSync {
       }
     });
     const sending = this.#sendReports(call, over.signal, judge);
+    const judging = this.#judgeAtEnd(judge, over.signal);
     let outcome: Outcome;
     try {
       for await (const message of call as AsyncIterable<SyncResponse>) {
@@ -172,10 +176,20 @@ export class ServerSync {
     signal.removeEventListener("abort", onAbort);
     over.abort();
     call.cancel();
-    await Promise.all([sending, watch]);
+    await Promise.all([sending, judging, watch]);
     outcome = ending ?? outcome;
     session.ended(channel, outcome.kind === "replaced" ? undefined : outcome.why);
     return outcome;
+  }
+
+  /** Judges when our certificate ends; looks now and then, since a host that slept has timers that are late. */
+  async #judgeAtEnd(judge: () => void, signal: AbortSignal): Promise<void> {
+    const { clock, own, limits } = this.#deps;
+    while (!signal.aborted) {
+      const leftMs = (own.held?.notAfter.getTime() ?? 0) - clock.now().getTime();
+      await clock.sleep(Math.min(Math.max(leftMs, 0), limits.ownLookMs), { signal });
+      if (!signal.aborted) judge();
+    }
   }
 
   #answered(channel: ServerChannel): void {

@@ -63,6 +63,7 @@ export const defaultLimits: AgentLimits = {
     reportIntervalMs: 30_000,
     reportGapMs: 100,
     firstAnswerMs: 10_000,
+    ownLookMs: 5000,
     reconnect: { baseMs: 100, mostMs: 1000, leastMs: 50 },
     refusedMs: 30_000,
     bannedMs: 300_000,
@@ -116,7 +117,7 @@ export interface RunningAgent {
  * socket and the ops listener are open.
  */
 export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
-  const { clock, random, logger, tasks, dir, own, places, limits, version } = parts;
+  const { clock, random, logger, tasks, dir, own, places, limits, version, graceSeconds } = parts;
   const startedAt = clock.now();
   await removeLeftovers(dir.path);
   await mkdir(dir.file("kept"), { recursive: true, mode: 0o700 });
@@ -221,6 +222,8 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
       entryRevision: entries.revision,
       now: clock.now(),
     });
+  // What this agent has joined with is spent: tried again it would look like a theft.
+  let joinString = parts.isNew ? undefined : parts.join;
   const sync = new ServerSync({
     clock,
     random,
@@ -230,20 +233,14 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
     trust,
     entries,
     report: () => agentReport({ acknowledged: acknowledgement(), slots: cache.all(), now: clock.now(), version }),
-    comeBack: (address) =>
-      comeBack(
-        {
-          clock,
-          random,
-          logger,
-          own,
-          trust,
-          limits: limits.contact,
-          join: parts.join,
-          graceSeconds: parts.graceSeconds,
-        },
+    comeBack: async (address) => {
+      const back = await comeBack(
+        { clock, random, logger, own, trust, limits: limits.contact, join: joinString, graceSeconds },
         address,
-      ),
+      );
+      if (!back.ok && back.joinRefused) joinString = undefined;
+      return back;
+    },
     renewNow: (ids) => {
       const agent = own.held?.spiffeId;
       if (agent !== undefined && ids.includes(agent)) ownRenewal.force();

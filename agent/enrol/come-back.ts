@@ -24,21 +24,25 @@ export interface ComeBackDeps {
   readonly graceSeconds: number;
 }
 
-/** Without `banned` the same try may work later; with it, look seldom. */
-export type CameBack = { readonly ok: true } | { readonly ok: false; readonly why: string; readonly banned: boolean };
+/** What kept us away. With `refused` the same try may work later, but not soon; with `banned` look seldom. */
+export type CameBack =
+  | { readonly ok: true }
+  | {
+      readonly ok: false;
+      readonly why: string;
+      readonly kept: "away" | "refused" | "banned";
+      /** The join string was tried and is good for nothing any more. */
+      readonly joinRefused: boolean;
+    };
 
 /** Tries once, at one address. Rejects only for what is wrong on this node, such as a full disk. */
 export async function comeBack(deps: ComeBackDeps, address: string): Promise<CameBack> {
   const last = deps.own.held;
-  if (last === undefined) return { ok: false, why: "this agent has not joined", banned: false };
+  if (last === undefined) return stay("this agent has not joined", "refused");
   const graceEnd = last.notAfter.getTime() + deps.graceSeconds * 1000;
   if (!deps.own.isAlive(deps.clock.now()) && deps.clock.now().getTime() > graceEnd) {
     if (deps.join !== undefined) return await rejoin(deps, deps.join);
-    return {
-      ok: false,
-      why: "the agent's certificate ended longer ago than agent_grace: it needs a new join string",
-      banned: false,
-    };
+    return stay("the agent's certificate ended longer ago than agent_grace: it needs a new join string", "refused");
   }
   const newKey = await deps.own.nextKey();
   const trust = (): { bundle: TrustStore["state"]["bundle"]; denyList: TrustStore["state"]["denyList"] } =>
@@ -56,7 +60,8 @@ export async function comeBack(deps: ComeBackDeps, address: string): Promise<Cam
     if (!(error instanceof ContactError)) throw error;
     const final = error.isOtherServer || !isAway(error.failure);
     const banned = error.failure.rule === "node_banned";
-    if (!final || banned || deps.join === undefined) return { ok: false, why: sentence(error), banned };
+    if (!final) return stay(sentence(error), "away");
+    if (banned || deps.join === undefined) return stay(sentence(error), banned ? "banned" : "refused");
     return await rejoin(deps, deps.join);
   }
 }
@@ -64,7 +69,8 @@ export async function comeBack(deps: ComeBackDeps, address: string): Promise<Cam
 async function rejoin(deps: ComeBackDeps, join: JoinString): Promise<CameBack> {
   const { own, trust } = deps;
   if (own.held?.spiffeId !== join.subject) {
-    return { ok: false, why: `the join string is for ${join.subject}, this agent is another`, banned: false };
+    const why = `the join string is for ${join.subject}, this agent is another`;
+    return { ...stay(why, "refused"), joinRefused: true };
   }
   try {
     const key = await own.nextKey();
@@ -75,9 +81,14 @@ async function rejoin(deps: ComeBackDeps, join: JoinString): Promise<CameBack> {
     deps.logger.info({ address: attested.address }, "joined anew by the join string");
     return { ok: true };
   } catch (error) {
-    if (error instanceof JoinError) return { ok: false, why: error.message, banned: false };
-    throw error;
+    if (!(error instanceof JoinError)) throw error;
+    const kept = error.reason === "unreachable" ? "away" : "refused";
+    return { ...stay(error.message, kept), joinRefused: error.reason === "refused" };
   }
+}
+
+function stay(why: string, kept: "away" | "refused" | "banned"): Extract<CameBack, { readonly ok: false }> {
+  return { ok: false, why, kept, joinRefused: false };
 }
 
 function install(

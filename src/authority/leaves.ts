@@ -1,5 +1,6 @@
 // Which leaves live under an authority. Both read an index, never all certificates.
-import { certificates } from "../store/collections/certificates.ts";
+import { liveNodes } from "../registry/nodes.ts";
+import { certificates, certificateKey } from "../store/collections/certificates.ts";
 import type { Store } from "../store/store.ts";
 
 /** When the last leaf under an authority ends; undefined when it signed none that is still kept. */
@@ -16,4 +17,35 @@ export async function liveLeaves(store: Pick<Store, "scan">, authority: string, 
   const range = { prefix: [authority], from: [now.getTime()] };
   for await (const _ of store.scan(certificates, "authority", range)) count++;
   return count;
+}
+
+/** Who has moved away from an authority, by the newest leaf of each agent and of each identity it reports. */
+export interface Moved {
+  readonly moved: number;
+  readonly total: number;
+  /** When the last of those that have not moved is due for renewal, as their agents say. */
+  readonly movedBy: Date | undefined;
+}
+
+/** A leaf that was replaced by a newer one of the same agent or identity does not count. */
+export async function movedFrom(
+  store: Pick<Store, "get" | "scan">,
+  from: string,
+  now: Date,
+): Promise<Moved> {
+  let moved = 0;
+  let total = 0;
+  let movedBy: number | undefined;
+  for (const { node, report } of await liveNodes(store, now)) {
+    total++;
+    if (node.authority !== from) moved++;
+    for (const { serialHex, notAfter, renewAt } of report?.identities ?? []) {
+      if (serialHex === "" || notAfter < now.getTime()) continue;
+      total++;
+      const isOld = (await store.get(certificates, certificateKey(serialHex, from))) !== undefined;
+      if (isOld) movedBy = Math.max(movedBy ?? 0, renewAt);
+      else moved++;
+    }
+  }
+  return { moved, total, movedBy: movedBy === undefined ? undefined : new Date(movedBy) };
 }

@@ -165,8 +165,8 @@ function headOf(answer: RotateAuthorityResponse): string {
 }
 
 function movingText(answer: RotateAuthorityResponse, now: Date): string {
-  const { leavesMoved, leavesTotal, lastLeafEnds } = answer;
-  const rest = lastLeafEnds === undefined ? "" : `, ${left(lastLeafEnds, now)}`;
+  const { leavesMoved, leavesTotal, movedBy } = answer;
+  const rest = movedBy === undefined ? "" : `, ${left(movedBy, now)}`;
   return `  moving     ${bar(Number(leavesMoved), Number(leavesTotal))} ${grouped(leavesMoved)} of ${counted(leavesTotal, "leaf", "leaves")}${rest}`;
 }
 

@@ -16,7 +16,7 @@ export const serverSettings: readonly Setting[] = [
   { path: "listen.admin", value: "PATH", text: "admin socket (default: DATA/admin.sock)" },
   { path: "listen.ops", value: "HOST:PORT", text: "metrics and health (default: 127.0.0.1:7090)" },
   { path: "advertise", value: "HOST:PORT", text: "address that join strings carry" },
-  { path: "public_url", value: "URL", text: "where CRLs are found, for certificates" },
+  { path: "public_url", value: "URL", text: "address of CRLs; no effect yet" },
   { path: "lifetimes.agent", value: "DURATION", text: "life of agents' certificates (default: 24h)" },
   { path: "lifetimes.server", value: "DURATION", text: "life of the server's own (default: 24h)" },
   { path: "lifetimes.workload", value: "DURATION", text: "life of identities (default: 1h)" },

@@ -65,7 +65,7 @@ const machine = {
 function screen({ rawMicros, works, rounds: count }: Results): string {
   const { lines } = table<Result>(
     [
-      { head: "work", cell: ({ work }) => work },
+      { head: "issue", cell: ({ work }) => work },
       { head: "CPU µs", cell: ({ cpuMicrosPerCertificate }) => cpuMicrosPerCertificate.toFixed(1), right: true },
       { head: "certs/s", cell: ({ certificatesPerSecond }) => certificatesPerSecond.toFixed(0), right: true },
       { head: "p50 ms", cell: ({ p50Ms }) => p50Ms.toFixed(1), right: true },

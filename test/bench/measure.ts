@@ -14,9 +14,9 @@ interface Work {
 }
 
 const works: readonly Work[] = [
-  { name: "issue, one RPC each, 64 in flight", batch: 1, inFlight: 64, budget: 2.5 },
-  { name: "issue, one RPC each, 16 in flight", batch: 1, inFlight: 16, budget: 3 },
-  { name: "issue, batches of 50, 4 in flight", batch: 50, inFlight: 4, budget: 1.7 },
+  { name: "one RPC each, 64 in flight", batch: 1, inFlight: 64, budget: 2.5 },
+  { name: "one RPC each, 16 in flight", batch: 1, inFlight: 16, budget: 3 },
+  { name: "batches of 50, 4 in flight", batch: 50, inFlight: 4, budget: 1.7 },
 ];
 
 export interface Result {

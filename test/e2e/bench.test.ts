@@ -24,9 +24,9 @@ it("bench --quick prints a ratio to raw crypto for each kind of work, and leaves
     readonly works: readonly { readonly work: string; readonly ratio: number }[];
   };
   expect(works.map(({ work }) => work)).toEqual([
-    "issue, one RPC each, 64 in flight",
-    "issue, one RPC each, 16 in flight",
-    "issue, batches of 50, 4 in flight",
+    "one RPC each, 64 in flight",
+    "one RPC each, 16 in flight",
+    "batches of 50, 4 in flight",
   ]);
   // How fast it is, is for people to read: a test only sees that there is a number.
   for (const { ratio } of works) expect(ratio).toBeGreaterThan(0);

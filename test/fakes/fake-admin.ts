@@ -430,7 +430,7 @@ async function* rotation(watch: boolean): AsyncIterable<RotateAuthorityResponse>
   yield step({ step: 2, waitingFor: ["spiffe://prod.example/agent/db-3"] });
   yield step({ step: 3 });
   if (!watch) return;
-  yield step({ step: 4, leavesMoved: 147n, lastLeafEnds: at(24 * minute) });
+  yield step({ step: 4, leavesMoved: 147n, movedBy: at(24 * minute) });
   yield step({ step: 5, leavesMoved: 368n, lastLeafEnds: fakeNow });
 }
 

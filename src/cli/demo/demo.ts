@@ -91,7 +91,7 @@ class Run {
         onMoved: (moved) => (this.#moved = moved),
       });
     } catch (error) {
-      if (!signal.aborted) this.#fail(asCliError(error, "the demo").message);
+      if (!signal.aborted) this.#fail(sentenceOf(error));
     }
     const endedAt = this.#cli.clock.now().getTime();
     try {
@@ -122,7 +122,7 @@ class Run {
       await this.#ledger.check(world.admin);
     } catch (error) {
       // After a failure the server may be gone: then the ledger stays as it was.
-      if (this.#problems.length === 0 && !this.#interrupted) this.#fail(asCliError(error, "the demo").message);
+      if (this.#problems.length === 0 && !this.#interrupted) this.#fail(sentenceOf(error));
     }
     const { seen, known } = this.#ledger.counts;
     this.#stage.change({ issued: seen, recorded: known });
@@ -173,6 +173,11 @@ class Run {
       for (const signal of signals) process.off(signal, stop);
     };
   }
+}
+
+/** What was thrown, as one clause. Our own errors are whole sentences; others are said to be the demo's. */
+function sentenceOf(error: unknown): string {
+  return error instanceof Error && error.name === "Error" ? error.message : asCliError(error, "it failed").message;
 }
 
 function countedBy(service: Service | undefined): Counted {

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { AuthorityState } from "../../../proto/gen/signet/v1/admin.ts";
+import type { GetAgentStatusResponse } from "../../../proto/gen/signet/v1/node.ts";
 import { type IdentityFile, parseIdentityFile } from "../../spiffe/identity-file.ts";
 import { withAgent } from "../connect.ts";
 import type { Cli } from "../context.ts";
@@ -99,11 +100,16 @@ export async function fillLedger(
   for (const service of [world.a, world.b]) for (const serialHex of service.reports.serials) ledger.see(serialHex);
   for (const dir of options.identityDirs) ledger.see((await identityIn(dir))?.serialHex ?? "");
   for (const dataDir of world.agentDirs) {
-    const quiet = { ...cli, shared: { dataDir }, print: { ...cli.print, quiet: true } };
-    const status = await withAgent(quiet, "cannot ask an agent", (peer) => peer.call("getAgentStatus", {}));
+    const status = await askAgent(cli, dataDir);
     ledger.see(status.agentSerialHex);
     for (const { report } of status.identities) ledger.see(report?.serialHex ?? "");
   }
+}
+
+/** What an agent says of itself over its own socket. */
+export function askAgent(cli: Cli, dataDir: string): Promise<GetAgentStatusResponse> {
+  const quiet = { ...cli, shared: { dataDir }, print: { ...cli.print, quiet: true } };
+  return withAgent(quiet, "cannot ask an agent", (peer) => peer.call("getAgentStatus", {}));
 }
 
 /** The intermediates, as the admin service lists them. */

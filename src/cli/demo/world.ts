@@ -10,6 +10,7 @@ import { ServiceReports } from "./service.ts";
 import type { Stage } from "./stage.ts";
 import type { Outsiders } from "./strangers.ts";
 import { until } from "./wait.ts";
+import { askAgent } from "./watch.ts";
 
 export const trustDomain = "demo.signet";
 export const idOf = (path: string): string => `spiffe://${trustDomain}${path}`;
@@ -99,14 +100,16 @@ export async function buildWorld(builder: Builder, options: { readonly ttlSecond
     }),
   ]);
 
-  const late = await identityOnDisk(builder, places.late, "/svc/late");
+  const onDisk = (place: keyof typeof places): Promise<KnockIdentity> =>
+    identityOnDisk(builder, { path: `/svc/${place}`, dir: places[place], agent: place === "a" ? "one" : "two" });
+  const late = await onDisk("late");
   // Its first leaf is kept; without the entry there will be no other.
   await admin("cannot delete the entry of /svc/late", (peer) =>
     peer.call("deleteEntry", { entry: "/svc/late", expectedRevision: 0n, reason: "demo: its first leaf is kept" }),
   );
-  const mallory = await identityOnDisk(builder, places.mallory, "/svc/mallory");
-  await identityOnDisk(builder, places.a, "/svc/a");
-  await identityOnDisk(builder, places.b, "/svc/b");
+  const mallory = await onDisk("mallory");
+  await onDisk("a");
+  await onDisk("b");
 
   const { a, b } = await startServices(builder, places);
   return {
@@ -260,8 +263,21 @@ async function endpointOf(dir: string, pid: number, name: string): Promise<strin
   return endpoints?.["pid"] === pid && typeof address === "string" ? address : undefined;
 }
 
-function identityOnDisk(builder: Builder, dir: string, path: string): Promise<KnockIdentity> {
-  return until(() => readIdentity(dir), wait(builder, `${path} is not on disk`, identityWithinMs));
+/** Waits for an identity; when it does not come, the agent is asked why. */
+async function identityOnDisk(
+  builder: Builder,
+  { path, dir, agent }: { readonly path: string; readonly dir: string; readonly agent: string },
+): Promise<KnockIdentity> {
+  try {
+    return await until(() => readIdentity(dir), wait(builder, `${path} is not on disk`, identityWithinMs));
+  } catch (error) {
+    builder.signal.throwIfAborted();
+    const status = await askAgent(builder.cli, agentDir(builder.folders, agent));
+    const why = status.identities.find(({ report }) => report?.spiffeId === idOf(path))?.report?.lastError ?? "";
+    throw new Error(`${path} is not on disk: ${why === "" ? status.lastError || "the agent gives no reason" : why}`, {
+      cause: error,
+    });
+  }
 }
 
 /** Chain and key of one version of an identity directory. */

@@ -1,7 +1,7 @@
 import type { AdminServiceServer, Authority as WireAuthority, RotateAuthorityResponse } from "../../../proto/gen/signet/v1/admin.ts";
 import { AuthorityState as WireState, RotateStep } from "../../../proto/gen/signet/v1/admin.ts";
 import type { Authority } from "../../authority/authority.ts";
-import { lastLeafEnds, liveLeaves } from "../../authority/leaves.ts";
+import { lastLeafEnds, liveLeaves, movedFrom } from "../../authority/leaves.ts";
 import { prepareIntermediate, stepsToCome, waitingFor } from "../../authority/rotation.ts";
 import type { NextStep } from "../../authority/schedule.ts";
 import { currentIssuer, findAuthority } from "../../authority/trust-state.ts";
@@ -90,11 +90,15 @@ async function* rotate(
     activated = true;
     if (!request.watch || previous === undefined) return;
     const now = deps.clock.now();
-    const left = BigInt(await liveLeaves(deps.store, previous.record.name, now));
-    const moved = BigInt(await liveLeaves(deps.store, made.record.name, now));
+    const { moved, total, movedBy } = await movedFrom(deps.store, previous.record.name, now);
     const ends = await lastLeafEnds(deps.store, previous.record.name);
-    const numbers = { leavesMoved: moved, leavesTotal: moved + left, ...(ends === undefined ? {} : { lastLeafEnds: ends }) };
-    if (left === 0n) {
+    const numbers = {
+      leavesMoved: BigInt(moved),
+      leavesTotal: BigInt(total),
+      ...(ends === undefined ? {} : { lastLeafEnds: ends }),
+      ...(movedBy === undefined ? {} : { movedBy }),
+    };
+    if (moved === total) {
       yield await answer(RotateStep.ROTATE_STEP_DONE, numbers);
       return;
     }

@@ -458,9 +458,15 @@ export interface RotateAuthorityResponse {
     | undefined;
   /** Agents that have not acknowledged, while waiting and after it was given up. */
   waitingFor: string[];
+  /** Agents and identities whose newest leaf is under the new one, and all of them. One that was replaced counts no more. */
   leavesMoved: bigint;
   leavesTotal: bigint;
-  lastLeafEnds?: Date | undefined;
+  /** When the last leaf under the old one ends: so long it stays. */
+  lastLeafEnds?:
+    | Date
+    | undefined;
+  /** When the last of those that have not moved is due for renewal. */
+  movedBy?: Date | undefined;
 }
 
 export interface GetTrustBundleRequest {
@@ -4777,6 +4783,7 @@ function createBaseRotateAuthorityResponse(): RotateAuthorityResponse {
     leavesMoved: 0n,
     leavesTotal: 0n,
     lastLeafEnds: undefined,
+    movedBy: undefined,
   };
 }
 
@@ -4808,6 +4815,9 @@ export const RotateAuthorityResponse: MessageFns<RotateAuthorityResponse> = {
     }
     if (message.lastLeafEnds !== undefined) {
       Timestamp.encode(toTimestamp(message.lastLeafEnds), writer.uint32(58).fork()).join();
+    }
+    if (message.movedBy !== undefined) {
+      Timestamp.encode(toTimestamp(message.movedBy), writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -4881,6 +4891,14 @@ export const RotateAuthorityResponse: MessageFns<RotateAuthorityResponse> = {
             message.lastLeafEnds = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.movedBy = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4913,6 +4931,7 @@ export const RotateAuthorityResponse: MessageFns<RotateAuthorityResponse> = {
       ? BigInt(object.leavesTotal)
       : 0n;
     message.lastLeafEnds = object.lastLeafEnds ?? undefined;
+    message.movedBy = object.movedBy ?? undefined;
     return message;
   },
 };
@@ -5186,8 +5205,8 @@ export const AdminServiceService = {
     responseDeserialize: (value: Buffer): GetAuthorityResponse => GetAuthorityResponse.decode(value),
   },
   /**
-   * Prepares and activates a new intermediate; ends when no live leaf is left under the old one, or at activation when
-   * `watch` is not set.
+   * Prepares and activates a new intermediate; ends when the newest leaf of every agent and identity is under it, or at
+   * activation when `watch` is not set.
    */
   rotateAuthority: {
     path: "/signet.v1.AdminService/RotateAuthority" as const,
@@ -5234,8 +5253,8 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   listAuthorities: handleUnaryCall<ListAuthoritiesRequest, ListAuthoritiesResponse>;
   getAuthority: handleUnaryCall<GetAuthorityRequest, GetAuthorityResponse>;
   /**
-   * Prepares and activates a new intermediate; ends when no live leaf is left under the old one, or at activation when
-   * `watch` is not set.
+   * Prepares and activates a new intermediate; ends when the newest leaf of every agent and identity is under it, or at
+   * activation when `watch` is not set.
    */
   rotateAuthority: handleServerStreamingCall<RotateAuthorityRequest, RotateAuthorityResponse>;
   getTrustBundle: handleUnaryCall<GetTrustBundleRequest, GetTrustBundleResponse>;
@@ -5491,8 +5510,8 @@ export interface AdminServiceClient extends Client {
     callback: (error: ServiceError | null, response: GetAuthorityResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Prepares and activates a new intermediate; ends when no live leaf is left under the old one, or at activation when
-   * `watch` is not set.
+   * Prepares and activates a new intermediate; ends when the newest leaf of every agent and identity is under it, or at
+   * activation when `watch` is not set.
    */
   rotateAuthority(
     request: RotateAuthorityRequest,

@@ -10,7 +10,11 @@ export interface Authority {
 }
 
 export function authorityOf(stored: Stored<AuthorityRecord>): Authority {
-  return { record: stored.value, revision: stored.revision, certificate: parseCertificate(stored.value.certificateDer) };
+  return {
+    record: stored.value,
+    revision: stored.revision,
+    certificate: parseCertificate(stored.value.certificateDer),
+  };
 }
 
 /** The condition that an authority is in the state in which it was read. */

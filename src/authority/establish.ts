@@ -1,15 +1,15 @@
 // The first authorities of a trust domain.
-import { audited, type Actor } from "../audit/audit.ts";
+import { type Actor, audited } from "../audit/audit.ts";
 import type { KeyManager, KeyType } from "../keys/key-manager.ts";
+import { CaError } from "../registry/ca-error.ts";
+import { commit } from "../registry/committed.ts";
 import type { TrustDomain } from "../spiffe/id.ts";
 import { type AuthorityRecord, authorities } from "../store/collections/authorities.ts";
 import { crls } from "../store/collections/crls.ts";
 import { trust } from "../store/collections/trust.ts";
 import { putIfAbsent, type Store } from "../store/store.ts";
 import type { Certificate } from "../x509/certificate.ts";
-import { CaError } from "../registry/ca-error.ts";
-import { commit } from "../registry/committed.ts";
-import { makeIntermediate, makeKey, makeRoot, type MakeDeps } from "./make-authority.ts";
+import { type MakeDeps, makeIntermediate, makeKey, makeRoot } from "./make-authority.ts";
 import { firstCrlLifeSeconds, signCrl } from "./sign-crl.ts";
 
 export interface EstablishDeps extends MakeDeps {
@@ -81,7 +81,13 @@ export async function establish(
   return { root, intermediate };
 }
 
-function record(certificate: Certificate, name: string, keyHere: boolean, keyType: KeyType, now: Date): AuthorityRecord {
+function record(
+  certificate: Certificate,
+  name: string,
+  keyHere: boolean,
+  keyType: KeyType,
+  now: Date,
+): AuthorityRecord {
   const kind = name.startsWith("root-") ? "root" : "intermediate";
   return {
     name,

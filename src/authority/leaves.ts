@@ -1,11 +1,16 @@
 // Which leaves live under an authority. Both read an index, never all certificates.
 import { liveNodes } from "../registry/nodes.ts";
-import { certificates, certificateKey } from "../store/collections/certificates.ts";
+import { certificateKey, certificates } from "../store/collections/certificates.ts";
 import type { Store } from "../store/store.ts";
 
 /** When the last leaf under an authority ends; undefined when it signed none that is still kept. */
 export async function lastLeafEnds(store: Pick<Store, "scan">, authority: string): Promise<Date | undefined> {
-  for await (const { value } of store.scan(certificates, "authority", { prefix: [authority] }, { reverse: true, limit: 1 })) {
+  for await (const { value } of store.scan(
+    certificates,
+    "authority",
+    { prefix: [authority] },
+    { reverse: true, limit: 1 },
+  )) {
     return new Date(value.notAfter);
   }
   return undefined;
@@ -28,11 +33,7 @@ export interface Moved {
 }
 
 /** A leaf that was replaced by a newer one of the same agent or identity does not count. */
-export async function movedFrom(
-  store: Pick<Store, "get" | "scan">,
-  from: string,
-  now: Date,
-): Promise<Moved> {
+export async function movedFrom(store: Pick<Store, "get" | "scan">, from: string, now: Date): Promise<Moved> {
   let moved = 0;
   let total = 0;
   let movedBy: number | undefined;

@@ -1,8 +1,10 @@
 // Makes CA certificates. What leaves here was verified after signing.
-import type { Clock } from "../platform/clock.ts";
-import type { Random } from "../platform/random.ts";
+
 import type { KeyHandle, KeyManager } from "../keys/key-manager.ts";
 import { KeyError, type KeyType } from "../keys/key-manager.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Random } from "../platform/random.ts";
+import { CaError } from "../registry/ca-error.ts";
 import type { TrustDomain } from "../spiffe/id.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import { parseCertificate } from "../x509/certificate.ts";
@@ -11,7 +13,6 @@ import { serialFromRandom } from "../x509/serial.ts";
 import { type Signer, signatureAlgorithmDer, verifySignature } from "../x509/signature.ts";
 import { parseSpki } from "../x509/spki.ts";
 import { assemble, intermediateTbs, rootTbs } from "../x509/template.ts";
-import { CaError } from "../registry/ca-error.ts";
 import { backdateMs } from "./backdate.ts";
 
 export interface MakeDeps {
@@ -47,15 +48,23 @@ export interface IntermediateWish extends RootWish {
 }
 
 /** Makes an intermediate of path length 0, never longer than its issuer. Throws CaError "denied" `authority_ends`. */
-export async function makeIntermediate(deps: MakeDeps, rootSigner: Signer, wish: IntermediateWish): Promise<Certificate> {
+export async function makeIntermediate(
+  deps: MakeDeps,
+  rootSigner: Signer,
+  wish: IntermediateWish,
+): Promise<Certificate> {
   const now = deps.clock.now();
   const notAfter = after(now, wish.lifeSeconds);
   if (notAfter > wish.issuer.notAfter) {
-    throw new CaError("denied", `the root ends at ${wish.issuer.notAfter.toISOString()}, before the new intermediate would`, {
-      rule: "authority_ends",
-      value: notAfter.toISOString(),
-      limit: wish.issuer.notAfter.toISOString(),
-    });
+    throw new CaError(
+      "denied",
+      `the root ends at ${wish.issuer.notAfter.toISOString()}, before the new intermediate would`,
+      {
+        rule: "authority_ends",
+        value: notAfter.toISOString(),
+        limit: wish.issuer.notAfter.toISOString(),
+      },
+    );
   }
   const tbs = intermediateTbs({
     trustDomain: wish.trustDomain,

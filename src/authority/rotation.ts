@@ -5,24 +5,24 @@
 // | after "prepared" was committed                | waits for its time and for acknowledgements, then activates  |
 // | after "active" and "old" were committed       | the old one signs nothing; it retires when its last leaf ends |
 // | after "retired" was committed, before the key | a key of a retired authority: destroyed at the next look     |
-import { audited, type Actor, serverActor } from "../audit/audit.ts";
+import { type Actor, audited, serverActor } from "../audit/audit.ts";
+import type { KeyManager, KeyType } from "../keys/key-manager.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Random } from "../platform/random.ts";
-import type { KeyManager, KeyType } from "../keys/key-manager.ts";
+import type { Announcements } from "../registry/announcements.ts";
+import { CaError } from "../registry/ca-error.ts";
+import { commit } from "../registry/committed.ts";
+import { withoutDenyList } from "../registry/nodes.ts";
 import { type AuthorityRecord, authorities } from "../store/collections/authorities.ts";
 import { crls } from "../store/collections/crls.ts";
 import { trust } from "../store/collections/trust.ts";
 import { type Op, putIfAbsent, remove, type Store, update } from "../store/store.ts";
 import type { Signer } from "../x509/signature.ts";
-import { CaError } from "../registry/ca-error.ts";
-import type { Announcements } from "../registry/announcements.ts";
-import { commit } from "../registry/committed.ts";
-import { withoutDenyList } from "../registry/nodes.ts";
 import type { Authority } from "./authority.ts";
 import { lastLeafEnds } from "./leaves.ts";
 import { makeIntermediate, makeKey } from "./make-authority.ts";
 import type { OneAtATime } from "./one-at-a-time.ts";
-import { nextSteps, type NextStep, type RotationSettings } from "./schedule.ts";
+import { type NextStep, nextSteps, type RotationSettings } from "./schedule.ts";
 import { signCrl } from "./sign-crl.ts";
 import { currentIssuer, type TrustState, type TrustView } from "./trust-state.ts";
 
@@ -58,8 +58,11 @@ export function prepareIntermediate(deps: RotationDeps, wish: PrepareWish, actor
 async function prepareAlone(deps: RotationDeps, wish: PrepareWish, actor: Actor): Promise<Authority> {
   for (let attempt = 0; attempt < 3; attempt++) {
     const view = await deps.state.reload();
-    const waiting = view.authorities.find(({ record }) => record.kind === "intermediate" && record.state === "prepared");
-    const ops = waiting === undefined ? await newIntermediate(deps, view, wish, actor) : bringForward(deps, waiting, wish, actor);
+    const waiting = view.authorities.find(
+      ({ record }) => record.kind === "intermediate" && record.state === "prepared",
+    );
+    const ops =
+      waiting === undefined ? await newIntermediate(deps, view, wish, actor) : bringForward(deps, waiting, wish, actor);
     const name = waiting?.record.name ?? nextName(view);
     if (ops.length > 0 && !(await commit(deps.store, ops)).done) continue;
     const made = (await deps.state.reload()).authorities.find(({ record }) => record.name === name);
@@ -73,10 +76,16 @@ function nextName(view: TrustView): string {
   return `int-${view.trust.value.nextIntermediate}`;
 }
 
-async function newIntermediate(deps: RotationDeps, view: TrustView, wish: PrepareWish, actor: Actor): Promise<readonly Op[]> {
+async function newIntermediate(
+  deps: RotationDeps,
+  view: TrustView,
+  wish: PrepareWish,
+  actor: Actor,
+): Promise<readonly Op[]> {
   const root = view.authorities.findLast(({ record }) => record.kind === "root" && record.state === "active");
   const active = currentIssuer(view, "services");
-  if (root === undefined || active === undefined) throw new CaError("denied", "there is no active root and intermediate", { rule: "no_authority" });
+  if (root === undefined || active === undefined)
+    throw new CaError("denied", "there is no active root and intermediate", { rule: "no_authority" });
   const rootSigner = wish.rootSigner ?? (await rootKeyHere(deps, root));
   const now = deps.clock.now();
   const name = nextName(view);
@@ -111,10 +120,19 @@ async function newIntermediate(deps: RotationDeps, view: TrustView, wish: Prepar
     activateFrom: wish.activateFrom.getTime(),
   };
   return [
-    update(trust, { ...view.trust.value, deniedSequence, nextIntermediate: view.trust.value.nextIntermediate + 1 }, view.trust.revision),
+    update(
+      trust,
+      { ...view.trust.value, deniedSequence, nextIntermediate: view.trust.value.nextIntermediate + 1 },
+      view.trust.revision,
+    ),
     putIfAbsent(authorities, record),
     putIfAbsent(crls, crl),
-    audited(deps, actor, { at: now, action: "authority.prepare", subject: name, after: { keyId: record.keyId, parent: record.parent } }),
+    audited(deps, actor, {
+      at: now,
+      action: "authority.prepare",
+      subject: name,
+      after: { keyId: record.keyId, parent: record.parent },
+    }),
   ];
 }
 
@@ -148,19 +166,29 @@ async function rootKeyHere(deps: RotationDeps, root: Authority): Promise<Signer>
 }
 
 /** Live agents that do not have the CRL of a prepared authority on disk. */
-export async function waitingFor(deps: Pick<RotationDeps, "store" | "clock">, authority: Authority): Promise<readonly string[]> {
+export async function waitingFor(
+  deps: Pick<RotationDeps, "store" | "clock">,
+  authority: Authority,
+): Promise<readonly string[]> {
   const views = await withoutDenyList(deps.store, authority.record.announcedBy, deps.clock.now());
   return views.map((view) => view.node.agentId);
 }
 
 /** Makes a prepared intermediate the one that signs; those that served the same become old. Throws CaError "conflict". */
-export async function activate(deps: RotationDeps, authority: Authority, unacknowledged: readonly string[], actor: Actor): Promise<void> {
+export async function activate(
+  deps: RotationDeps,
+  authority: Authority,
+  unacknowledged: readonly string[],
+  actor: Actor,
+): Promise<void> {
   const view = await deps.state.reload();
   const now = deps.clock.now();
   const former = view.authorities.filter(
     ({ record }) =>
       record.name !== authority.record.name &&
-      record.kind === "intermediate" && record.state === "active" && record.serves.some((each) => authority.record.serves.includes(each)),
+      record.kind === "intermediate" &&
+      record.state === "active" &&
+      record.serves.some((each) => authority.record.serves.includes(each)),
   );
   const { activateFrom: _, ...record } = authority.record;
   const result = await commit(deps.store, [
@@ -174,7 +202,8 @@ export async function activate(deps: RotationDeps, authority: Authority, unackno
       after: { active: record.name, unacknowledged },
     }),
   ]);
-  if (!result.done) throw new CaError("conflict", `${record.name} was changed by somebody else meanwhile`, { retry: "later" });
+  if (!result.done)
+    throw new CaError("conflict", `${record.name} was changed by somebody else meanwhile`, { retry: "later" });
   await deps.state.reload();
   deps.announcements.trustChanged();
 }
@@ -185,7 +214,11 @@ async function retire(deps: RotationDeps, authority: Authority): Promise<void> {
   const now = deps.clock.now();
   const crl = view.crls.find(({ value }) => value.authority === authority.record.name);
   const result = await commit(deps.store, [
-    update(authorities, { ...authority.record, state: "retired", keyHere: false, retiredAt: now.getTime() }, authority.revision),
+    update(
+      authorities,
+      { ...authority.record, state: "retired", keyHere: false, retiredAt: now.getTime() },
+      authority.revision,
+    ),
     update(trust, { ...view.trust.value, deniedSequence: view.trust.value.deniedSequence + 1n }, view.trust.revision),
     ...(crl === undefined ? [] : [remove(crls, crl.value.authority, crl.revision)]),
     audited(deps, serverActor, { at: now, action: "authority.retire", subject: authority.record.name }),
@@ -215,7 +248,9 @@ export async function rotateWhatIsDue(deps: RotationDeps): Promise<Looked> {
     if (now < next.at) continue;
     switch (next.step) {
       case "prepare": {
-        const root = deps.state.view().authorities.findLast(({ record }) => record.kind === "root" && record.state === "active");
+        const root = deps.state
+          .view()
+          .authorities.findLast(({ record }) => record.kind === "root" && record.state === "active");
         rootKeyWanted = root?.record.keyHere === false;
         if (rootKeyWanted) break;
         const made = await prepareIntermediate(deps, { activateFrom: next.activateAt }, serverActor);
@@ -238,7 +273,9 @@ export async function rotateWhatIsDue(deps: RotationDeps): Promise<Looked> {
 }
 
 /** All steps to come with the time at which each is due. */
-export async function stepsToCome(deps: Pick<RotationDeps, "store" | "state" | "settings">): Promise<readonly NextStep[]> {
+export async function stepsToCome(
+  deps: Pick<RotationDeps, "store" | "state" | "settings">,
+): Promise<readonly NextStep[]> {
   const view = deps.state.view();
   const lastLeaf = new Map<string, Date>();
   for (const { record } of view.authorities) {

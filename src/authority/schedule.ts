@@ -47,7 +47,11 @@ export function nextSteps(
   for (const authority of intermediates) {
     const { record } = authority;
     if (record.state === "old") {
-      steps.push({ step: "retire", authority, at: lastLeaf.get(record.name) ?? new Date(record.oldAt ?? record.preparedAt) });
+      steps.push({
+        step: "retire",
+        authority,
+        at: lastLeaf.get(record.name) ?? new Date(record.oldAt ?? record.preparedAt),
+      });
     }
     if (record.state === "prepared") {
       const at = new Date(record.activateFrom ?? authority.certificate.notAfter.getTime());
@@ -63,5 +67,7 @@ export function nextSteps(
 }
 
 function follows(other: Authority, authority: Authority): boolean {
-  return other.record.state === "prepared" && other.record.serves.some((each) => authority.record.serves.includes(each));
+  return (
+    other.record.state === "prepared" && other.record.serves.some((each) => authority.record.serves.includes(each))
+  );
 }

@@ -1,11 +1,11 @@
+import { CaError } from "../registry/ca-error.ts";
 import type { AuthorityKind } from "../store/collections/authorities.ts";
 import type { CrlRecord } from "../store/collections/crls.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import { crlTbs, parseCrl, type RevokedCertificate, verifyCrl } from "../x509/crl.ts";
 import { type Signer, signatureAlgorithmDer } from "../x509/signature.ts";
-import { assemble } from "../x509/template.ts";
 import { parseSpki } from "../x509/spki.ts";
-import { CaError } from "../registry/ca-error.ts";
+import { assemble } from "../x509/template.ts";
 
 export interface CrlContent {
   readonly number: bigint;

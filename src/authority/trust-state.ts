@@ -1,12 +1,13 @@
 // What the trust domain is right now, read from the store as a whole and kept until something changes.
+
+import { CaError } from "../registry/ca-error.ts";
+import type { TrustBundle } from "../spiffe/bundle.ts";
 import type { TrustDomain } from "../spiffe/id.ts";
 import { parseTrustDomain } from "../spiffe/id.ts";
-import type { TrustBundle } from "../spiffe/bundle.ts";
 import { authorities, type Serves } from "../store/collections/authorities.ts";
 import { type CrlRecord, crls } from "../store/collections/crls.ts";
 import { type TrustRecord, trust, trustKey } from "../store/collections/trust.ts";
 import type { Store, Stored } from "../store/store.ts";
-import { CaError } from "../registry/ca-error.ts";
 import { type Authority, authorityOf, isCurrent } from "./authority.ts";
 
 /** One consistent reading. */
@@ -71,7 +72,9 @@ async function read(store: Pick<Store, "get" | "scan">, refreshHintSeconds: numb
       trustDomain,
       sequence: held.value.bundleSequence,
       refreshHintSeconds,
-      roots: all.filter((authority) => authority.record.kind === "root" && isCurrent(authority)).map((root) => root.certificate),
+      roots: all
+        .filter((authority) => authority.record.kind === "root" && isCurrent(authority))
+        .map((root) => root.certificate),
     },
   };
 }
@@ -90,7 +93,7 @@ export function findAuthority(view: TrustView, name: string): Authority {
 }
 
 /** The number in root-1 or int-2. */
-export function authorityNumber(name: string): number {
+function authorityNumber(name: string): number {
   return Number(name.slice(name.lastIndexOf("-") + 1));
 }
 
@@ -98,4 +101,3 @@ function byKindAndNumber(one: Authority, other: Authority): number {
   if (one.record.kind !== other.record.kind) return one.record.kind === "root" ? -1 : 1;
   return authorityNumber(one.record.name) - authorityNumber(other.record.name);
 }
-

@@ -5,17 +5,18 @@
 // | after the commit, before step 6 | the certificate is recorded and nobody has it; it ends by itself             |
 //
 // Nothing is handed out that revocation does not know: only a Recorded leaves, and only record.ts makes one.
-import type { CertificateRecord } from "../store/collections/certificates.ts";
-import type { Op } from "../store/store.ts";
-import type { SpiffeId } from "../spiffe/id.ts";
-import type { ParsedCsr } from "../x509/csr.ts";
+
 import type { Clock } from "../platform/clock.ts";
 import type { Turns } from "../platform/turns.ts";
 import { CaError } from "../registry/ca-error.ts";
+import type { SpiffeId } from "../spiffe/id.ts";
+import type { CertificateRecord } from "../store/collections/certificates.ts";
+import type { Op } from "../store/store.ts";
+import type { ParsedCsr } from "../x509/csr.ts";
 import { type Caller, callerName } from "./caller.ts";
 import type { Decision } from "./policy/decide.ts";
-import type { Facts } from "./policy/facts.ts";
 import { denied } from "./policy/denied.ts";
+import type { Facts } from "./policy/facts.ts";
 import type { ProfileName } from "./profile/profile.ts";
 import type { Recorded } from "./record.ts";
 import type { Allowed, Signed, Unsigned } from "./stages.ts";

@@ -1,17 +1,18 @@
 // The steps of the issuing line, built from what they need. wire.ts may wrap each to count and to time it.
+
+import type { Authority } from "../authority/authority.ts";
+import { currentIssuer, type TrustState } from "../authority/trust-state.ts";
 import type { KeyManager } from "../keys/key-manager.ts";
 import type { Random } from "../platform/random.ts";
-import { currentIssuer, type TrustState } from "../authority/trust-state.ts";
-import type { Authority } from "../authority/authority.ts";
-import { findEntry } from "../registry/entries.ts";
 import { CaError } from "../registry/ca-error.ts";
 import { storeFailure } from "../registry/committed.ts";
+import { findEntry } from "../registry/entries.ts";
 import { findNode } from "../registry/nodes.ts";
-import { entries, type EntryRecord } from "../store/collections/entries.ts";
+import { type EntryRecord, entries } from "../store/collections/entries.ts";
 import { idKey } from "../store/collections/id-key.ts";
 import type { Store } from "../store/store.ts";
 import { parseCertificate } from "../x509/certificate.ts";
-import { parseCsr, type ParsedCsr } from "../x509/csr.ts";
+import { type ParsedCsr, parseCsr } from "../x509/csr.ts";
 import { X509Error } from "../x509/errors.ts";
 import { lintLeaf } from "../x509/lint.ts";
 import { serialFromRandom, serialHex } from "../x509/serial.ts";
@@ -80,7 +81,9 @@ export async function look(
   const profile = deps.profiles[request.profile];
   try {
     const entry =
-      profile.name === "workload" && caller.kind === "agent" ? await findEntry(deps.store, caller.id, request.id) : undefined;
+      profile.name === "workload" && caller.kind === "agent"
+        ? await findEntry(deps.store, caller.id, request.id)
+        : undefined;
     return {
       now,
       trustDomain: view.trustDomain,
@@ -88,7 +91,8 @@ export async function look(
       profile,
       id: request.id,
       entry,
-      entryOfOther: profile.name === "workload" && entry === undefined ? await anyEntry(deps.store, request.id) : undefined,
+      entryOfOther:
+        profile.name === "workload" && entry === undefined ? await anyEntry(deps.store, request.id) : undefined,
       node: caller.kind === "agent" ? await findNode(deps.store, caller.id) : undefined,
       issuer: currentIssuer(view, profile.serves),
       ttlSeconds: request.ttlSeconds,
@@ -149,7 +153,11 @@ function refuseFindings(
   });
   const leaf = parseCertificate(assemble(tbs, template.signatureAlgorithmDer, new Uint8Array(64)));
   const findings = lintLeaf(leaf, { issuer: issuer.certificate, extendedKeyUsage: profile.extendedKeyUsage });
-  if (findings.length > 0) throw new CaError("internal", `the profile ${profile.name} makes no good certificate: ${findings.map(({ name }) => name).join(", ")}`);
+  if (findings.length > 0)
+    throw new CaError(
+      "internal",
+      `the profile ${profile.name} makes no good certificate: ${findings.map(({ name }) => name).join(", ")}`,
+    );
 }
 
 function build(allowed: Allowed, templates: Templates, random: Random): Unsigned {
@@ -165,7 +173,12 @@ function build(allowed: Allowed, templates: Templates, random: Random): Unsigned
     dnsNames: allowed.dnsNames,
     ipAddresses: allowed.ipAddresses,
   });
-  const fields: UnsignedFields = { ...allowed, serialHex: serialHex(serial), tbs, algorithmDer: template.signatureAlgorithmDer };
+  const fields: UnsignedFields = {
+    ...allowed,
+    serialHex: serialHex(serial),
+    tbs,
+    algorithmDer: template.signatureAlgorithmDer,
+  };
   return fields as Unsigned;
 }
 

@@ -1,6 +1,6 @@
 // Step 5 of the issuing line: the durable record, and the one class that may leave the process.
 import { hash } from "node:crypto";
-import { audited, type AuditDeps } from "../audit/audit.ts";
+import { type AuditDeps, audited } from "../audit/audit.ts";
 import type { Authority } from "../authority/authority.ts";
 import { expectAuthority } from "../authority/authority.ts";
 import { commit } from "../registry/committed.ts";
@@ -53,12 +53,16 @@ export async function record(
   const together = (await request.together?.(held)) ?? [];
   const ops: Op[] = [
     putIfAbsent(certificates, held),
-    audited(deps, { name: callerName(caller), reason: "" }, {
-      at: now,
-      action: "certificate.issue",
-      subject: held.serialHex,
-      after: { spiffeId: held.spiffeId, authority: held.authority, notAfter: held.notAfter },
-    }),
+    audited(
+      deps,
+      { name: callerName(caller), reason: "" },
+      {
+        at: now,
+        action: "certificate.issue",
+        subject: held.serialHex,
+        after: { spiffeId: held.spiffeId, authority: held.authority, notAfter: held.notAfter },
+      },
+    ),
     expectAuthority(signed.issuer),
     ...together,
   ];

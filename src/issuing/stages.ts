@@ -1,10 +1,11 @@
 // The stages of a certificate on the issuing line. Each is a type of its own that only the step before can make, so a
 // step that is left out does not compile.
+
+import type { Authority } from "../authority/authority.ts";
+import type { SpiffeId } from "../spiffe/id.ts";
 import type { EntryRecord } from "../store/collections/entries.ts";
 import type { NodeRecord } from "../store/collections/nodes.ts";
 import type { Stored } from "../store/store.ts";
-import type { SpiffeId } from "../spiffe/id.ts";
-import type { Authority } from "../authority/authority.ts";
 import type { ParsedCsr } from "../x509/csr.ts";
 import type { Profile } from "./profile/profile.ts";
 

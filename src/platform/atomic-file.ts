@@ -186,7 +186,7 @@ function cannotRead(path: string, error: unknown): FileError {
 }
 
 /** True for root and the user of this process. */
-export function isOurs(uid: number): boolean {
+function isOurs(uid: number): boolean {
   return uid === 0 || uid === process.geteuid?.();
 }
 

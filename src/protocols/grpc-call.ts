@@ -2,10 +2,10 @@
 // as a signet.v1.ErrorDetail in the standard trailer grpc-status-details-bin.
 import {
   Metadata,
-  type sendUnaryData,
   type ServerUnaryCall,
   type ServerWritableStream,
   type StatusObject,
+  type sendUnaryData,
   status,
 } from "@grpc/grpc-js";
 import { Any } from "../../proto/gen/google/protobuf/any.ts";
@@ -37,7 +37,16 @@ export function caErrorOf(deps: CallDeps, thrown: unknown): CaError {
 export function errorDetail(error: CaError): ErrorDetail {
   const { rule = "", value = "", limit = "", cure = "", retry = "never", retryAfterSeconds = 0 } = error.facts;
   const retries = { never: Retry.RETRY_NEVER, same: Retry.RETRY_SAME, later: Retry.RETRY_LATER } as const;
-  return { code: error.code, rule, detail: error.message, value, limit, cure, retry: retries[retry], retryAfterSeconds };
+  return {
+    code: error.code,
+    rule,
+    detail: error.message,
+    value,
+    limit,
+    cure,
+    retry: retries[retry],
+    retryAfterSeconds,
+  };
 }
 
 /** The gRPC status of an error. */

@@ -23,7 +23,10 @@ export function storeFailure(error: unknown): unknown {
     case "closed":
       return new CaError("unavailable", "the store takes no writes now", { retry: "later", cause: error });
     case "overloaded":
-      return new CaError("unavailable", "more work is waiting than the store can take", { retry: "later", cause: error });
+      return new CaError("unavailable", "more work is waiting than the store can take", {
+        retry: "later",
+        cause: error,
+      });
     case "damaged":
     case "wrong_use":
       return new CaError("internal", "the store holds something that cannot be used", { retry: "never", cause: error });

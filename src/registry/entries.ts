@@ -2,14 +2,14 @@
 import { type Actor, audited } from "../audit/audit.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Random } from "../platform/random.ts";
-import { kindOf } from "../spiffe/kind.ts";
 import { parseSpiffeId, type SpiffeId, type TrustDomain, trustDomainOf } from "../spiffe/id.ts";
+import { kindOf } from "../spiffe/kind.ts";
 import { type EntryRecord, entries, entryKey } from "../store/collections/entries.ts";
 import { idKey } from "../store/collections/id-key.ts";
 import { counters } from "../store/collections/trust.ts";
 import { expectRevision, type Op, putIfAbsent, type Store, type Stored, update } from "../store/store.ts";
-import { CaError } from "./ca-error.ts";
 import type { Announcements } from "./announcements.ts";
+import { CaError } from "./ca-error.ts";
 import { commit } from "./committed.ts";
 import { checkNames, coversOneOf } from "./names.ts";
 
@@ -27,7 +27,7 @@ export interface EntryDeps {
 }
 
 /** The shortest life an entry may ask for, seconds. */
-export const leastTtlSeconds = 5;
+const leastTtlSeconds = 5;
 
 export interface EntryFields {
   readonly selectors: readonly string[];
@@ -48,12 +48,18 @@ export async function findEntry(
 }
 
 /** All entries of an agent with their revisions, remembered deletions among them. */
-export async function entriesOfAgent(store: Pick<Store, "scan">, agentId: string): Promise<readonly Stored<EntryRecord>[]> {
+export async function entriesOfAgent(
+  store: Pick<Store, "scan">,
+  agentId: string,
+): Promise<readonly Stored<EntryRecord>[]> {
   return Array.fromAsync(store.scan(entries, "agent", { prefix: [idKey(agentId)] }));
 }
 
 /** Finds a live entry by its number (e-1), or by SPIFFE ID when only one agent has it. Throws "not_found", "conflict". */
-export async function getEntry(deps: Pick<EntryDeps, "store" | "trustDomain">, name: string): Promise<Stored<EntryRecord>> {
+export async function getEntry(
+  deps: Pick<EntryDeps, "store" | "trustDomain">,
+  name: string,
+): Promise<Stored<EntryRecord>> {
   const number = /^e-(\d{1,15})$/.exec(name)?.[1];
   const range =
     number === undefined
@@ -64,7 +70,9 @@ export async function getEntry(deps: Pick<EntryDeps, "store" | "trustDomain">, n
   if (first === undefined) throw new CaError("not_found", `no entry ${name}`, { cure: "signet entry list" });
   if (second !== undefined) {
     const names = found.map((entry) => entry.value.entryId).join(", ");
-    throw new CaError("conflict", `several agents have ${name}: ${names}`, { cure: `signet entry show ${first.value.entryId}` });
+    throw new CaError("conflict", `several agents have ${name}: ${names}`, {
+      cure: `signet entry show ${first.value.entryId}`,
+    });
   }
   return first;
 }
@@ -137,7 +145,11 @@ export async function updateEntry(
 }
 
 /** Deletes an entry: its identity is renewed no more. The deletion is remembered with its revision. */
-export async function deleteEntry(deps: EntryDeps, held: Stored<EntryRecord>, actor: Actor): Promise<Stored<EntryRecord>> {
+export async function deleteEntry(
+  deps: EntryDeps,
+  held: Stored<EntryRecord>,
+  actor: Actor,
+): Promise<Stored<EntryRecord>> {
   const now = deps.clock.now();
   const record: EntryRecord = { ...held.value, updatedAt: now.getTime(), deletedAt: now.getTime() };
   return changed(deps, held, record, [
@@ -173,11 +185,15 @@ function checkIds(deps: EntryDeps, spiffeId: SpiffeId, agentId: SpiffeId): void 
   }
   const kind = kindOf(spiffeId);
   if (kind !== "workload") {
-    throw new CaError("denied", `${spiffeId} is in the name space of ${kind === "reserved" ? "the server itself" : `${kind}s`}`, {
-      rule: "name_space",
-      value: spiffeId,
-      limit: "anything but /signet/*, /agent/*, /device/*",
-    });
+    throw new CaError(
+      "denied",
+      `${spiffeId} is in the name space of ${kind === "reserved" ? "the server itself" : `${kind}s`}`,
+      {
+        rule: "name_space",
+        value: spiffeId,
+        limit: "anything but /signet/*, /agent/*, /device/*",
+      },
+    );
   }
 }
 
@@ -187,12 +203,16 @@ function checkFields(deps: EntryDeps, fields: EntryFields): EntryFields {
     throw new CaError("bad_request", `ttl must be ${leastTtlSeconds} s or more, got ${ttlSeconds} s`);
   }
   if (ttlSeconds > deps.maxTtlSeconds) {
-    throw new CaError("denied", `a life of ${ttlSeconds} s is longer than the ${deps.maxTtlSeconds} s that a workload may have`, {
-      rule: "ttl_over_profile",
-      value: `${ttlSeconds} s`,
-      limit: `${deps.maxTtlSeconds} s`,
-      cure: `set lifetimes: {workload: ${ttlSeconds}s} in server.yaml; a quarter of the intermediate's life is the most`,
-    });
+    throw new CaError(
+      "denied",
+      `a life of ${ttlSeconds} s is longer than the ${deps.maxTtlSeconds} s that a workload may have`,
+      {
+        rule: "ttl_over_profile",
+        value: `${ttlSeconds} s`,
+        limit: `${deps.maxTtlSeconds} s`,
+        cure: `set lifetimes: {workload: ${ttlSeconds}s} in server.yaml; a quarter of the intermediate's life is the most`,
+      },
+    );
   }
   const names = checkNames(fields.dnsNames, fields.ipAddresses);
   for (const name of [...names.dnsNames, ...names.ipAddresses]) {
@@ -210,7 +230,10 @@ function checkFields(deps: EntryDeps, fields: EntryFields): EntryFields {
 
 function checkSelector(selector: string): string {
   if (!/^[a-z0-9_]+:[!-~][ -~]*$/.test(selector) || selector.length > 512) {
-    throw new CaError("bad_request", "a selector is TYPE:VALUE such as unix:uid:1000, in at most 512 printable characters");
+    throw new CaError(
+      "bad_request",
+      "a selector is TYPE:VALUE such as unix:uid:1000, in at most 512 printable characters",
+    );
   }
   return selector;
 }

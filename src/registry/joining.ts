@@ -37,8 +37,16 @@ export interface JoinUse {
 export async function prepareJoin(
   deps: TokenDeps,
   use: JoinUse,
-): Promise<{ readonly again: CertificateRecord } | { readonly token: Stored<TokenRecord>; readonly node: Stored<NodeRecord> | undefined }> {
-  const token = await tokenForUse(deps, { secret: use.secret, subject: use.id, spkiSha256: use.spkiSha256, now: use.now });
+): Promise<
+  | { readonly again: CertificateRecord }
+  | { readonly token: Stored<TokenRecord>; readonly node: Stored<NodeRecord> | undefined }
+> {
+  const token = await tokenForUse(deps, {
+    secret: use.secret,
+    subject: use.id,
+    spkiSha256: use.spkiSha256,
+    now: use.now,
+  });
   const node = await findNode(deps.store, use.id);
   refuseBanned(node?.value);
   const { used } = token.value;
@@ -124,15 +132,22 @@ export async function prepareRecover(
   }
   refuseBanned(node.value);
   if (node.value.serialHex !== use.serialHex && node.value.spkiSha256 !== use.spkiSha256) {
-    throw new CaError("denied", "a newer certificate of this node was issued", { rule: "certificate_replaced", cure: joinAgain });
+    throw new CaError("denied", "a newer certificate of this node was issued", {
+      rule: "certificate_replaced",
+      cure: joinAgain,
+    });
   }
   const graceMs = deps.graceSeconds * 1000;
   if (use.now.getTime() > node.value.notAfter + graceMs) {
-    throw new CaError("denied", `the certificate ended at ${new Date(node.value.notAfter).toISOString()}, too long ago`, {
-      rule: "grace_over",
-      limit: `${deps.graceSeconds} s`,
-      cure: joinAgain,
-    });
+    throw new CaError(
+      "denied",
+      `the certificate ended at ${new Date(node.value.notAfter).toISOString()}, too long ago`,
+      {
+        rule: "grace_over",
+        limit: `${deps.graceSeconds} s`,
+        cure: joinAgain,
+      },
+    );
   }
   const last = await certificateOf(deps.store, use.serialHex);
   if (last === undefined || last.spiffeId !== use.id) {

@@ -11,7 +11,10 @@ export function checkNames(
   ipAddresses: readonly string[],
 ): { readonly dnsNames: readonly string[]; readonly ipAddresses: readonly string[] } {
   if (dnsNames.length + ipAddresses.length > maxNames) {
-    throw new CaError("bad_request", `an entry has at most ${maxNames} names, got ${dnsNames.length + ipAddresses.length}`);
+    throw new CaError(
+      "bad_request",
+      `an entry has at most ${maxNames} names, got ${dnsNames.length + ipAddresses.length}`,
+    );
   }
   return {
     dnsNames: [...new Set(dnsNames.map(checkDnsName))],
@@ -20,13 +23,16 @@ export function checkNames(
 }
 
 /** RFC 1034 3.5 with the digits of RFC 1123 2.1; a wildcard is the left label alone (RFC 6125 6.4.3). */
-export function checkDnsName(text: string): string {
+function checkDnsName(text: string): string {
   const name = text.toLowerCase();
   const labels = (name.startsWith("*.") ? name.slice(2) : name).split(".");
   const wellFormed =
-    name.length <= 253 && labels.every((label) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(label)) && isIP(name) === 0;
+    name.length <= 253 &&
+    labels.every((label) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(label)) &&
+    isIP(name) === 0;
   const allDigits = /^[0-9.]+$/.test(name);
-  if (!wellFormed || allDigits) throw new CaError("bad_request", `not a DNS name: ${JSON.stringify(text.slice(0, 64))}`);
+  if (!wellFormed || allDigits)
+    throw new CaError("bad_request", `not a DNS name: ${JSON.stringify(text.slice(0, 64))}`);
   return name;
 }
 
@@ -41,7 +47,10 @@ function checkIpAddress(text: string): string {
 /** Whether a name is one of these, or a wildcard that stands for one of them (RFC 6125 6.4.3: one label). */
 export function coversOneOf(names: ReadonlySet<string>, name: string): boolean {
   if (names.has(name)) return true;
-  return name.startsWith("*.") && [...names].some((each) => isIP(each) === 0 && each.slice(each.indexOf(".")) === name.slice(1));
+  return (
+    name.startsWith("*.") &&
+    [...names].some((each) => isIP(each) === 0 && each.slice(each.indexOf(".")) === name.slice(1))
+  );
 }
 
 /** localhost and the loopback addresses. */

@@ -1,8 +1,8 @@
 // Nodes: agents that have joined, and what they last said of themselves.
 import type { Clock } from "../platform/clock.ts";
+import { idKey } from "../store/collections/id-key.ts";
 import { type NodeReportRecord, nodeReports } from "../store/collections/node-reports.ts";
 import { type NodeRecord, nodes } from "../store/collections/nodes.ts";
-import { idKey } from "../store/collections/id-key.ts";
 import { expectRevision, type Op, putIfAbsent, type Store, type Stored, update } from "../store/store.ts";
 import type { Announcements } from "./announcements.ts";
 import { CaError } from "./ca-error.ts";
@@ -28,7 +28,7 @@ export function nodeState(view: NodeView, now: Date, lateAfterMs: number): NodeS
 }
 
 /** Whether the trust domain still waits for this node's acknowledgements. */
-export function isLive(view: NodeView, now: Date): boolean {
+function isLive(view: NodeView, now: Date): boolean {
   return view.node.state === "member" && now.getTime() <= view.node.notAfter;
 }
 

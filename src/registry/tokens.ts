@@ -4,9 +4,9 @@ import { type Actor, audited } from "../audit/audit.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Random } from "../platform/random.ts";
 import type { SpiffeId } from "../spiffe/id.ts";
+import { type TrustDomain, trustDomainOf } from "../spiffe/id.ts";
 import { encodeJoinString } from "../spiffe/join-string.ts";
 import { kindOf } from "../spiffe/kind.ts";
-import { trustDomainOf, type TrustDomain } from "../spiffe/id.ts";
 import { type TokenRecord, tokens } from "../store/collections/tokens.ts";
 import { putIfAbsent, type Store, type Stored, update } from "../store/store.ts";
 import { CaError } from "./ca-error.ts";
@@ -22,7 +22,7 @@ export interface TokenDeps {
 export type TokenState = "open" | "used" | "expired" | "revoked";
 
 /** The longest a join string may live, seconds: 30 days. */
-export const maxTokenTtlSeconds: number = 30 * 86_400;
+const maxTokenTtlSeconds: number = 30 * 86_400;
 
 export function tokenState(token: TokenRecord, now: Date): TokenState {
   if (token.used !== undefined) return "used";
@@ -49,7 +49,10 @@ export async function createToken(
     throw new CaError("bad_request", `${subject} is not an agent of ${deps.trustDomain}: agents are /agent/NAME`);
   }
   if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > maxTokenTtlSeconds) {
-    throw new CaError("bad_request", `a join string lives 1 s to ${maxTokenTtlSeconds / 86_400} d, got ${ttlSeconds} s`);
+    throw new CaError(
+      "bad_request",
+      `a join string lives 1 s to ${maxTokenTtlSeconds / 86_400} d, got ${ttlSeconds} s`,
+    );
   }
   const now = deps.clock.now();
   const secret = deps.random.bytes(32);
@@ -122,7 +125,9 @@ export async function tokenForUse(
   const digest = sha256Hex(use.secret);
   const held = await deps.store.get(tokens, digest);
   if (held === undefined || !sameText(held.value.secretSha256, digest) || held.value.subject !== use.subject) {
-    throw new CaError("token_unknown", "this server knows no such join string", { cure: "signet token create --agent NAME" });
+    throw new CaError("token_unknown", "this server knows no such join string", {
+      cure: "signet token create --agent NAME",
+    });
   }
   const token = held.value;
   const cure = `signet token create --agent ${token.subject.replace(/^.*\/agent\//, "")}`;
@@ -138,7 +143,9 @@ export async function tokenForUse(
     throw new CaError("token_unknown", "this join string was revoked", { cure });
   }
   if (use.now.getTime() >= token.expiresAt) {
-    throw new CaError("token_expired", `this join string ended at ${new Date(token.expiresAt).toISOString()}`, { cure });
+    throw new CaError("token_expired", `this join string ended at ${new Date(token.expiresAt).toISOString()}`, {
+      cure,
+    });
   }
   return held;
 }
@@ -159,12 +166,16 @@ export async function countReuse(
     if (held?.value.used === undefined || held.value.reused >= 1000) return false;
     const result = await commit(deps.store, [
       update(tokens, { ...held.value, reused: held.value.reused + 1 }, held.revision),
-      audited(deps, { name: held.value.subject, reason: "" }, {
-        at: deps.clock.now(),
-        action: "token.reused",
-        subject: held.value.tokenId,
-        after: { from: use.from },
-      }),
+      audited(
+        deps,
+        { name: held.value.subject, reason: "" },
+        {
+          at: deps.clock.now(),
+          action: "token.reused",
+          subject: held.value.tokenId,
+          after: { from: use.from },
+        },
+      ),
     ]);
     if (result.done) return true;
   }

@@ -2,15 +2,18 @@
 import { audited, serverActor } from "../audit/audit.ts";
 import type { RotationDeps } from "../authority/rotation.ts";
 import { signCrl } from "../authority/sign-crl.ts";
+import { commit } from "../registry/committed.ts";
 import type { AuthorityKind } from "../store/collections/authorities.ts";
 import { type CrlRecord, crls } from "../store/collections/crls.ts";
 import { revocations } from "../store/collections/revocations.ts";
 import { trust } from "../store/collections/trust.ts";
 import { update } from "../store/store.ts";
-import { commit } from "../registry/committed.ts";
 import type { RevokedCertificate } from "../x509/crl.ts";
 
-export type PublishDeps = Pick<RotationDeps, "store" | "keys" | "clock" | "random" | "announcements" | "state" | "settings">;
+export type PublishDeps = Pick<
+  RotationDeps,
+  "store" | "keys" | "clock" | "random" | "announcements" | "state" | "settings"
+>;
 
 /** An intermediate's is signed anew after a seventh of its life, a root's (where the key is here) before its last twelfth. */
 function dueAt({ thisUpdate, nextUpdate }: CrlRecord, kind: AuthorityKind): number {

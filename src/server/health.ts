@@ -1,9 +1,12 @@
+import { status } from "@grpc/grpc-js";
 import type { HealthServer } from "../../proto/gen/grpc/health/v1/health.ts";
 import { HealthCheckResponse_ServingStatus as ServingStatus } from "../../proto/gen/grpc/health/v1/health.ts";
-import { status } from "@grpc/grpc-js";
 
 /** The standard health service: one answer for the whole server. Watchers get the answer and each change of it. */
-export function healthHandler(health: { readonly serving: () => boolean; readonly watch: (changed: () => void) => () => void }): HealthServer {
+export function healthHandler(health: {
+  readonly serving: () => boolean;
+  readonly watch: (changed: () => void) => () => void;
+}): HealthServer {
   const answer = (): { status: ServingStatus } => ({
     status: health.serving() ? ServingStatus.SERVING : ServingStatus.NOT_SERVING,
   });

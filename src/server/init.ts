@@ -62,11 +62,16 @@ export async function initTrustDomain(options: InitOptions): Promise<InitResult>
     });
   }
   if (options.rootKeyOut !== undefined && options.rootPassphraseFile === undefined) {
-    throw new CaError("bad_request", "a root key that leaves the server is encrypted: --root-passphrase-file is missing", {
-      cure: "signet init --root-key-out FILE --root-passphrase-file FILE",
-    });
+    throw new CaError(
+      "bad_request",
+      "a root key that leaves the server is encrypted: --root-passphrase-file is missing",
+      {
+        cure: "signet init --root-key-out FILE --root-passphrase-file FILE",
+      },
+    );
   }
-  const passphrase = options.keyPassphraseFile === undefined ? undefined : await readPassphraseFile(options.keyPassphraseFile);
+  const passphrase =
+    options.keyPassphraseFile === undefined ? undefined : await readPassphraseFile(options.keyPassphraseFile);
   const rootPassphrase =
     options.rootPassphraseFile === undefined ? undefined : await readPassphraseFile(options.rootPassphraseFile);
   let made: { readonly root: Certificate; readonly intermediate: Certificate } | undefined;
@@ -79,7 +84,11 @@ export async function initTrustDomain(options: InitOptions): Promise<InitResult>
       const store = await createLevelStore(building.file("store"), { clock });
       try {
         const rootKeys = options.rootKeyOut === undefined ? keys : outside;
-        made = await establish({ store, keys, rootKeys, clock, random }, { ...options, trustDomain }, { name: "local", reason: "init" });
+        made = await establish(
+          { store, keys, rootKeys, clock, random },
+          { ...options, trustDomain },
+          { name: "local", reason: "init" },
+        );
       } finally {
         await store.close();
       }

@@ -51,7 +51,8 @@ export async function runServer(options: RunServerOptions): Promise<number> {
   }
   const dataDir = await openDataDir(config.dataDir, { kind: "server", version: serverDataVersion });
   const log = createLogger({ level: config.log.level, format: config.log.format });
-  const passphrase = config.keyPassphraseFile === undefined ? undefined : await readPassphraseFile(config.keyPassphraseFile);
+  const passphrase =
+    config.keyPassphraseFile === undefined ? undefined : await readPassphraseFile(config.keyPassphraseFile);
   const level = await openLevelStore(dataDir.file("store"), {
     clock: systemClock,
     onEvent: (event) => {
@@ -63,7 +64,10 @@ export async function runServer(options: RunServerOptions): Promise<number> {
   const tasks = createTasks(log);
   let listeners: readonly { drain(ms: number): Promise<void> }[] = [];
   try {
-    const store = withCache(level, { collections: ["entries", "nodes", "certificates", "authorities"], maxRecords: 20_000 });
+    const store = withCache(level, {
+      collections: ["entries", "nodes", "certificates", "authorities"],
+      maxRecords: 20_000,
+    });
     const metrics = createMetrics();
     const parts = await wireServer({
       store,
@@ -88,7 +92,8 @@ export async function runServer(options: RunServerOptions): Promise<number> {
       onSignals({
         drain: resolve,
         stopNow: () => process.exit(130),
-        reload: () => void renewNow(parts, own, opened.api).catch((error: unknown) => log.warn({ err: error }, "reload failed")),
+        reload: () =>
+          void renewNow(parts, own, opened.api).catch((error: unknown) => log.warn({ err: error }, "reload failed")),
         debug: () => log.debugFor(debugForMs),
       });
     });
@@ -126,7 +131,11 @@ interface Own {
 }
 
 async function openOwnCertificate(parts: ServerParts): Promise<Own> {
-  const deps: OwnCertificateDeps = { ...parts.issuing, state: parts.state, jitter: () => 2 * systemRandom.fraction() - 1 };
+  const deps: OwnCertificateDeps = {
+    ...parts.issuing,
+    state: parts.state,
+    jitter: () => 2 * systemRandom.fraction() - 1,
+  };
   let held = await makeOwnCertificate(deps);
   return {
     now: () => held,
@@ -241,15 +250,23 @@ function startUpkeep(deps: {
   let roots = rootsPem(parts.state).join("");
   const ownUpkeep = async (): Promise<void> => {
     const { record, renewAt } = own.now();
-    const active = parts.state.view().authorities.findLast(
-      (each) => each.record.kind === "intermediate" && each.record.state === "active" && each.record.serves.includes("services"),
-    );
+    const active = parts.state
+      .view()
+      .authorities.findLast(
+        (each) =>
+          each.record.kind === "intermediate" &&
+          each.record.state === "active" &&
+          each.record.serves.includes("services"),
+      );
     const changedRoots = rootsPem(parts.state).join("") !== roots;
     // After an activation the server and agents renew first.
     if (clock.now() < renewAt && record.authority === active?.record.name && !changedRoots) return;
     api.update((await own.renew()).tls);
     roots = rootsPem(parts.state).join("");
-    log.info({ serialHex: own.now().record.serialHex, authority: own.now().record.authority }, "own certificate renewed");
+    log.info(
+      { serialHex: own.now().record.serialHex, authority: own.now().record.authority },
+      "own certificate renewed",
+    );
   };
   start("own-certificate", lookEveryMs, ownUpkeep, onTrustChange(parts.announcements));
 }

@@ -42,16 +42,22 @@ export function serverMetrics(metrics: Metrics, version: string): ServerMetrics 
     buckets: secondsBuckets,
     labels: { step: stepNames },
   });
-  const commit = metrics.histogram("signet_store_commit_duration_seconds", "Time from a commit to its durable answer.", {
-    buckets: secondsBuckets,
-  });
+  const commit = metrics.histogram(
+    "signet_store_commit_duration_seconds",
+    "Time from a commit to its durable answer.",
+    {
+      buckets: secondsBuckets,
+    },
+  );
   const records = metrics.histogram("signet_store_commit_records", "Records that a commit changes.", {
     buckets: [1, 2, 4, 8, 16, 32, 64],
   });
   const reused = metrics.counter("signet_token_reused_total", "Attempts to use a join string again with another key.");
   const agents = metrics.gauge("signet_agents", "Nodes that have joined, by state.", { state: nodeStates });
   const behind = metrics.gauge("signet_agents_bundle_behind", "Live agents without the newest bundle on disk.");
-  metrics.gauge("signet_build_info", "1, with the version of this program.", { version: [version] }).set({ version }, 1);
+  metrics
+    .gauge("signet_build_info", "1, with the version of this program.", { version: [version] })
+    .set({ version }, 1);
   return {
     issued: (profile, protocol) => issued.inc({ profile, protocol }),
     denied: (rule, protocol) => denied.inc({ rule, protocol }),
@@ -82,11 +88,18 @@ export function sampleTrust(metrics: Metrics, { view, own }: ScrapedState): void
     return [...samples, { labels: { kind: "server", authority: mine.authority }, value: mine[of] / 1000 }];
   };
   const labels = ["kind", "authority"] as const;
-  metrics.sampled("x509_cert_not_after", "End of a certificate, Unix seconds.", { labels, sample: () => certificates("notAfter") });
-  metrics.sampled("x509_cert_not_before", "Begin of a certificate, Unix seconds.", { labels, sample: () => certificates("notBefore") });
+  metrics.sampled("x509_cert_not_after", "End of a certificate, Unix seconds.", {
+    labels,
+    sample: () => certificates("notAfter"),
+  });
+  metrics.sampled("x509_cert_not_before", "Begin of a certificate, Unix seconds.", {
+    labels,
+    sample: () => certificates("notBefore"),
+  });
   metrics.sampled("x509_crl_next_update", "When the next CRL of an authority is due, Unix seconds.", {
     labels: ["authority"],
-    sample: () => view().crls.map(({ value }) => ({ labels: { authority: value.authority }, value: value.nextUpdate / 1000 })),
+    sample: () =>
+      view().crls.map(({ value }) => ({ labels: { authority: value.authority }, value: value.nextUpdate / 1000 })),
   });
   metrics.sampled("signet_authority_state", "1 for the state that an authority is in.", {
     labels: ["authority", "state"],

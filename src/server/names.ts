@@ -11,7 +11,10 @@ export function serverNames(config: Pick<ServerConfig, "names" | "advertise" | "
   const advertised = config.advertise === undefined ? [] : [parseAddress(config.advertise).host];
   const given = [...(config.names ?? []), ...advertised];
   const bound = parseAddress(config.listen.api).host;
-  const boundName = given.length === 0 && !isLoopback(bound) && isIP(bound) !== 0 && bound !== "0.0.0.0" && bound !== "::" ? [bound] : [];
+  const boundName =
+    given.length === 0 && !isLoopback(bound) && isIP(bound) !== 0 && bound !== "0.0.0.0" && bound !== "::"
+      ? [bound]
+      : [];
   const all = given.length === 0 ? ["localhost", "127.0.0.1", "::1", ...boundName] : given;
   return checkNames(
     all.filter((name) => isIP(name) === 0),

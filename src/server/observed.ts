@@ -15,14 +15,16 @@ interface Watch {
 
 /** The steps of the line, timed; what is recorded and what is denied is counted and logged. */
 export function observedSteps(steps: IssueSteps, { clock, metrics, hour, log }: Watch): IssueSteps {
-  const timed = <A extends readonly unknown[], R>(name: StepName, step: (...args: A) => R): ((...args: A) => R) =>
+  const timed =
+    <A extends readonly unknown[], R>(name: StepName, step: (...args: A) => R): ((...args: A) => R) =>
     (...args) => {
       const start = clock.monotonicMs();
       const result = step(...args);
       metrics.step(name, (clock.monotonicMs() - start) / 1000);
       return result;
     };
-  const timedLate = <A extends readonly unknown[], R>(name: StepName, step: (...args: A) => Promise<R>): ((...args: A) => Promise<R>) =>
+  const timedLate =
+    <A extends readonly unknown[], R>(name: StepName, step: (...args: A) => Promise<R>): ((...args: A) => Promise<R>) =>
     async (...args) => {
       const start = clock.monotonicMs();
       try {
@@ -38,7 +40,8 @@ export function observedSteps(steps: IssueSteps, { clock, metrics, hour, log }: 
     decide: timed("decide", (csr, facts) => {
       const decision = steps.decide(csr, facts);
       if (!decision.allow) {
-        const protocol = facts.caller.kind === "agent" ? "issuance" : facts.caller.kind === "server" ? "server" : "attest";
+        const protocol =
+          facts.caller.kind === "agent" ? "issuance" : facts.caller.kind === "server" ? "server" : "attest";
         metrics.denied(decision.rule, protocol);
         hour.denied(facts.now, decision.rule);
         log.debug({ rule: decision.rule, profile: facts.profile.name, id: facts.id }, "certificate denied");

@@ -2,9 +2,9 @@
 // renewed without a connection being dropped.
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import type { SecureContextOptions } from "node:tls";
-import { issue, type IssueDeps } from "../issuing/issue.ts";
-import type { Recorded } from "../issuing/record.ts";
 import type { TrustState } from "../authority/trust-state.ts";
+import { type IssueDeps, issue } from "../issuing/issue.ts";
+import type { Recorded } from "../issuing/record.ts";
 import { serverId } from "../spiffe/kind.ts";
 import { buildCsr } from "../x509/csr.ts";
 import { encodePem } from "../x509/pem.ts";
@@ -45,7 +45,7 @@ export async function makeOwnCertificate(deps: OwnCertificateDeps): Promise<OwnC
 }
 
 /** Asks for client certificates of every root in the bundle; the intermediates are the clients' to send. */
-export function tlsOptions(state: TrustState, chainDer: readonly Uint8Array[], key: KeyObject): SecureContextOptions {
+function tlsOptions(state: TrustState, chainDer: readonly Uint8Array[], key: KeyObject): SecureContextOptions {
   return {
     cert: chainDer.map((der) => encodePem("CERTIFICATE", der)).join(""),
     key: key.export({ format: "pem", type: "pkcs8" }),

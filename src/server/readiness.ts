@@ -1,7 +1,7 @@
 import { currentIssuer } from "../authority/trust-state.ts";
 import type { CheckResult } from "../platform/ops-server.ts";
-import { putIfAbsent, update } from "../store/store.ts";
 import { counters } from "../store/collections/trust.ts";
+import { putIfAbsent, update } from "../store/store.ts";
 import type { ServerParts } from "./wire.ts";
 
 /** A write this recent shows that the store takes writes; else one is made to see, milliseconds. */

@@ -1,18 +1,23 @@
 // What the server does by itself, again and again: rotation, CRLs, its own certificate, old records, numbers.
 import { destroyRetiredKeys, type RotationDeps, rotateWhatIsDue } from "../authority/rotation.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
 import type { Announcements } from "../registry/announcements.ts";
 import { nodeState, nodeViews } from "../registry/nodes.ts";
 import { publishDueCrls } from "../revocation/publish-crls.ts";
-import { certificates, certificateKey } from "../store/collections/certificates.ts";
+import { certificateKey, certificates } from "../store/collections/certificates.ts";
 import { remove, type Store } from "../store/store.ts";
-import type { Clock } from "../platform/clock.ts";
-import type { Logger } from "../platform/logger.ts";
 import type { ServerMetrics } from "./metrics.ts";
 
 /** Woken at once by `ring`, and by itself after `everyMs`. */
 export async function repeat(
   deps: { readonly clock: Clock; readonly log: Logger },
-  work: { readonly name: string; readonly everyMs: number; readonly run: () => Promise<void>; readonly onRing?: (ring: () => void) => void },
+  work: {
+    readonly name: string;
+    readonly everyMs: number;
+    readonly run: () => Promise<void>;
+    readonly onRing?: (ring: () => void) => void;
+  },
   signal: AbortSignal,
 ): Promise<void> {
   let wake: AbortController | undefined;
@@ -45,7 +50,10 @@ export function rotationUpkeep(deps: RotationDeps & { readonly log: Logger }): (
     const looked = await rotateWhatIsDue(deps);
     for (const step of looked.done) deps.log.info({ step, unacknowledged: looked.waitingFor }, "authority rotated");
     if (looked.rootKeyWanted && !asked) {
-      deps.log.warn({ try: "signet authority rotate --root-key FILE" }, "the intermediate needs a successor and the root key is not on this server");
+      deps.log.warn(
+        { try: "signet authority rotate --root-key FILE" },
+        "the intermediate needs a successor and the root key is not on this server",
+      );
     }
     asked = looked.rootKeyWanted;
     mayBeLeft = false;
@@ -79,7 +87,9 @@ export function pruneUpkeep(deps: {
       const ended = await Array.fromAsync(deps.store.scan(certificates, "ends", range, { limit: pruneBatch }));
       if (ended.length === 0) break;
       await deps.store.commit(
-        ended.map(({ value, revision }) => remove(certificates, certificateKey(value.serialHex, value.authority), revision)),
+        ended.map(({ value, revision }) =>
+          remove(certificates, certificateKey(value.serialHex, value.authority), revision),
+        ),
       );
       pruned += ended.length;
       // What was deleted is passed over: a scan from the start would walk over it again.

@@ -121,7 +121,7 @@ function encodeContent(collection: Collection<unknown>, key: string, value: unkn
 }
 
 /** The entries under which a value is found, `index NUL entry`. Throws what the declaration throws, or "wrong_use". */
-export function indexEntries<T>(collection: Collection<T>, key: string, value: T): readonly string[] {
+function indexEntries<T>(collection: Collection<T>, key: string, value: T): readonly string[] {
   const entries: string[] = [];
   const { indexes } = collection;
   for (const index in indexes) {

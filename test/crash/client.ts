@@ -19,7 +19,10 @@ export interface Client {
   attest(steps: (challenge: Uint8Array | undefined) => Promise<AttestRequest | undefined>): Promise<AttestResult>;
   renew(leafDer: Uint8Array, csrDer: Uint8Array): Promise<Certificate>;
   issue(leafDer: Uint8Array, item: { readonly spiffeId: string; readonly csrDer: Uint8Array }): Promise<Certificate>;
-  batch(leafDer: Uint8Array, items: readonly { readonly spiffeId: string; readonly csrDer: Uint8Array }[]): Promise<BatchIssueResponse>;
+  batch(
+    leafDer: Uint8Array,
+    items: readonly { readonly spiffeId: string; readonly csrDer: Uint8Array }[],
+  ): Promise<BatchIssueResponse>;
 }
 
 const from = "192.0.2.7:40000";
@@ -36,7 +39,11 @@ export function clientOf(parts: Pick<ServerParts, "apiServices">): Client {
   parts.apiServices(server as unknown as Server, connections as unknown as Connections);
   if (handlers === undefined) throw new Error("no issuance service was added");
   const service = handlers;
-  const unary = <Response>(method: "renew" | "issue" | "batchIssue", by: Uint8Array, request: object): Promise<Response> =>
+  const unary = <Response>(
+    method: "renew" | "issue" | "batchIssue",
+    by: Uint8Array,
+    request: object,
+  ): Promise<Response> =>
     new Promise((resolve, reject) => {
       leaf = by;
       const call = { request, getPeer: () => from, getAuthContext: () => ({}) };
@@ -78,6 +85,7 @@ function certificateOf(certificate: Certificate | undefined): Certificate {
 
 function asError(error: unknown): Error {
   if (error instanceof Error) return error;
-  const details = typeof error === "object" && error !== null && "details" in error ? String(error.details) : String(error);
+  const details =
+    typeof error === "object" && error !== null && "details" in error ? String(error.details) : String(error);
   return new Error(details, { cause: error });
 }

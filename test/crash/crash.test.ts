@@ -4,12 +4,12 @@ import { afterAll, describe, expect, test } from "vitest";
 import { destroyRetiredKeys, prepareIntermediate, rotateWhatIsDue } from "../../src/authority/rotation.ts";
 import { memoryKeys } from "../../src/keys/memory.ts";
 import { deleteEntry, getEntry, updateEntry } from "../../src/registry/entries.ts";
-import { createMemoryStore } from "../../src/store/memory.ts";
 import { recoverTranscript } from "../../src/spiffe/recover-proof.ts";
+import { createMemoryStore } from "../../src/store/memory.ts";
 import { buildCsr } from "../../src/x509/csr.ts";
-import { buildServer, testActor, type TestServer } from "../fakes/build-server.ts";
-import { fakeClock, type FakeClock } from "../fakes/fake-clock.ts";
-import { testKey, type TestKey } from "../unit/x509/signers.ts";
+import { buildServer, type TestServer, testActor } from "../fakes/build-server.ts";
+import { type FakeClock, fakeClock } from "../fakes/fake-clock.ts";
+import { type TestKey, testKey } from "../unit/x509/signers.ts";
 import { clientOf } from "./client.ts";
 import { checkInvariants, type HandedOut, type Held } from "./invariants.ts";
 import { faultKinds, liveOnce } from "./ports.ts";
@@ -70,7 +70,14 @@ const recover: Work = async (server, world) => {
     const csrDer = Buffer.from(await buildCsr(comingBackKey));
     const csrSha256 = new Uint8Array(createHash("sha256").update(csrDer).digest());
     const { trustDomain } = server;
-    const transcript = recoverTranscript({ trustDomain, id, serialHex: world.agentSerial, clientNonce, serverNonce, csrSha256 });
+    const transcript = recoverTranscript({
+      trustDomain,
+      id,
+      serialHex: world.agentSerial,
+      clientNonce,
+      serverNonce,
+      csrSha256,
+    });
     const signature = sign("sha256", transcript, world.agentKey.privateKey);
     return { step: { $case: "recoverProof", value: { csrDer, signature } } };
   });
@@ -117,7 +124,10 @@ const entryLife: Work = async (server) => {
   await deleteEntry(server.nouns, made, testActor);
 };
 
-function keep(world: World, certificate: { readonly chainDer: readonly Uint8Array[]; readonly serialHex: string } | undefined): void {
+function keep(
+  world: World,
+  certificate: { readonly chainDer: readonly Uint8Array[]; readonly serialHex: string } | undefined,
+): void {
   if (certificate === undefined) throw new Error("an answer without a certificate");
   world.handedOut.push(given(certificate.chainDer, certificate.serialHex));
 }

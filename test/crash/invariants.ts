@@ -1,5 +1,6 @@
 // What must be true after any kill, of what is stored and of what was handed out.
 import { expect } from "vitest";
+import type { KeyManager } from "../../src/keys/key-manager.ts";
 import { auditEvents } from "../../src/store/collections/audit-events.ts";
 import { authorities } from "../../src/store/collections/authorities.ts";
 import { certificates } from "../../src/store/collections/certificates.ts";
@@ -7,7 +8,6 @@ import { entries } from "../../src/store/collections/entries.ts";
 import { nodes } from "../../src/store/collections/nodes.ts";
 import { tokens } from "../../src/store/collections/tokens.ts";
 import { trust, trustKey } from "../../src/store/collections/trust.ts";
-import type { KeyManager } from "../../src/keys/key-manager.ts";
 import type { Collection, Store } from "../../src/store/store.ts";
 
 export interface Held {
@@ -32,7 +32,9 @@ export async function checkInvariants(
   expect(bySerial.size).toBe(recorded.length);
   // Each certificate that anybody holds is recorded, with the same bytes.
   for (const { leafDer, serialHex } of handedOut) {
-    expect(Buffer.from(bySerial.get(serialHex)?.der ?? new Uint8Array()).toString("hex")).toBe(Buffer.from(leafDer).toString("hex"));
+    expect(Buffer.from(bySerial.get(serialHex)?.der ?? new Uint8Array()).toString("hex")).toBe(
+      Buffer.from(leafDer).toString("hex"),
+    );
   }
   const events = await all(auditEvents);
   const audited = (action: string): ReadonlySet<string> =>

@@ -23,7 +23,9 @@ const config = { rotation: { prepareAt: 0.5, activateAt: 0.6, acknowledgeWaitSec
 const server = await buildServer({ clock, store, keys, config });
 await destroyRetiredKeys(server.rotation);
 
-function given(certificate: { readonly serialHex: string; readonly chainDer: readonly Uint8Array[] } | undefined): Uint8Array {
+function given(
+  certificate: { readonly serialHex: string; readonly chainDer: readonly Uint8Array[] } | undefined,
+): Uint8Array {
   const leafDer = certificate?.chainDer[0];
   if (certificate === undefined || leafDer === undefined) throw new Error("an answer without a certificate");
   const leaf = Buffer.from(leafDer).toString("base64");

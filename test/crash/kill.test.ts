@@ -60,10 +60,14 @@ test(`a server killed ${kills} times by SIGKILL handed out nothing that its stor
       } finally {
         await store.close();
       }
-      lines.push(`life ${life}, killed after ${workMs} ms: ${given.length} handed out, deny-list sequence ${sequences.denied}`);
+      lines.push(
+        `life ${life}, killed after ${workMs} ms: ${given.length} handed out, deny-list sequence ${sequences.denied}`,
+      );
     }
     expect(new Set(handedOut.map(({ serialHex }) => serialHex)).size).toBe(handedOut.length);
-    process.stdout.write(`killed ${kills} times, ${handedOut.length} certificates handed out, all recorded:\n${lines.map((line) => `  ${line}\n`).join("")}`);
+    process.stdout.write(
+      `killed ${kills} times, ${handedOut.length} certificates handed out, all recorded:\n${lines.map((line) => `  ${line}\n`).join("")}`,
+    );
   } finally {
     await rm(dir, { recursive: true, force: true });
   }

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { it, type Place, until } from "./place.ts";
+import { fetchText, it, type Place, until } from "./place.ts";
 
 interface Own {
   readonly serialHex: string;
@@ -66,4 +66,37 @@ it.concurrent("an agent that was away longer than agent_grace is refused with th
   const rejoined = await place.agent({ join: await place.out("token", "create", "--agent", "one", "-q") });
   await rejoined.shown(/"event":"joined anew by the join string"/);
   await rejoined.shown(/"event":"server reached"/);
+});
+
+it.concurrent("an agent that slept through the end of its own certificate comes back when it wakes", async ({
+  place,
+}) => {
+  await place.out("init", "--trust-domain", "back.test");
+  await place.server({ args: shortLife });
+  const agent = await place.agent({ join: await place.out("token", "create", "--agent", "one", "-q") });
+  await agent.shown(/"event":"server reached"/);
+  agent.kill("SIGSTOP");
+  await isOver(await ownIdentity(place));
+  const before = agent.lines.length;
+  agent.kill("SIGCONT");
+  // It does not wait for its next report, which is due after 30 s.
+  const late = new Promise((resolve) => AbortSignal.timeout(15_000).addEventListener("abort", () => resolve("late")));
+  expect(
+    await Promise.race([late, agent.shown(/"event":"came back by the key of the last certificate"/, before)]),
+  ).not.toBe("late");
+});
+
+it.concurrent("the join string that an agent has joined with is not tried again when it may not come back", async ({
+  place,
+}) => {
+  await place.out("init", "--trust-domain", "back.test");
+  const server = await place.server({ args: [...shortLife, "--agent-grace", "1s"] });
+  const agent = await place.agent({ join: await place.out("token", "create", "--agent", "one", "-q") });
+  await agent.shown(/"event":"server reached"/);
+  agent.kill("SIGSTOP");
+  await isOver(await ownIdentity(place), 1500);
+  agent.kill("SIGCONT");
+  await agent.shown(/too long ago \(on the server: signet token create --agent one\)/);
+  expect((await fetchText(server.ops, "/metrics")).text).toMatch(/^signet_token_reused_total 0$/m);
+  expect(JSON.parse(await place.out("token", "list", "-o", "json"))).toMatchObject([{ state: "used", reused: 0 }]);
 });

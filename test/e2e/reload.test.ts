@@ -3,14 +3,18 @@ import { expect } from "vitest";
 import { fetchText, it, type Place, until } from "./place.ts";
 import { watchIdentity } from "./watch-identity.ts";
 
-async function agentWith(place: Place, reload: string): Promise<Awaited<ReturnType<Place["agent"]>>> {
+async function agentWith(
+  place: Place,
+  reload: string,
+  ttl: string = "5s",
+): Promise<Awaited<ReturnType<Place["agent"]>>> {
   const file = await place.write(
     "agent.yaml",
     `data_dir: ${place.path(".signet-agent")}\nidentities:\n  - spiffe_id: spiffe://load.test/svc/a\n    dir: ${place.path("a")}\n    reload: ${reload}\n`,
   );
   await place.out("init", "--trust-domain", "load.test");
   await place.server();
-  await place.out("entry", "create", "--id", "/svc/a", "--agent", "one", "--ttl", "5s");
+  await place.out("entry", "create", "--id", "/svc/a", "--agent", "one", "--ttl", ttl);
   const join = await place.out("token", "create", "--agent", "one", "-q");
   return await place.agent({ join, args: ["-c", file] });
 }
@@ -74,7 +78,8 @@ it.concurrent("a reload that fails is retried, counted and shown by agent status
     `if [ -e ${broken} ]; then echo "the service does not answer" >&2; exit 3; fi\n`,
   );
   await place.write("broken", "");
-  const agent = await agentWith(place, `{command: [/bin/sh, "${script}"]}`);
+  const agent = await agentWith(place, `{command: [/bin/sh, "${script}"]}`, "1h");
+  // One rotation, so the second try is a retry.
   await until(async () => ((await reloads(agent.ops, "failed")) >= 2 ? true : undefined));
   const status = await place.out("agent", "status");
   expect(status).toMatch(/reload failed: \/bin\/sh ended with 3: the service does not answer\n/);

@@ -51,13 +51,19 @@ export interface TestServer extends ServerParts {
   id(path: string): SpiffeId;
   agent(name: string): SpiffeId;
   /** An entry of /svc/a for the agent `one`, with what is said otherwise. */
-  entry(wanted?: { readonly path?: string; readonly agent?: string } & Partial<EntryFields>): Promise<Stored<EntryRecord>>;
+  entry(
+    wanted?: { readonly path?: string; readonly agent?: string } & Partial<EntryFields>,
+  ): Promise<Stored<EntryRecord>>;
   /** The secret of a new join string. */
   token(agent?: string, ttlSeconds?: number): Promise<Uint8Array>;
   /** Joins an agent without a wire: its key and first certificate. */
   join(agent?: string): Promise<{ readonly key: TestKey; readonly recorded: Recorded }>;
   /** Issues one identity to an agent that joined. */
-  issue(agent: string, path: string, more?: { readonly key?: TestKey; readonly ttlSeconds?: number }): Promise<Recorded>;
+  issue(
+    agent: string,
+    path: string,
+    more?: { readonly key?: TestKey; readonly ttlSeconds?: number },
+  ): Promise<Recorded>;
 }
 
 export const testActor = { name: "local", reason: "a test" } as const;
@@ -101,7 +107,9 @@ export async function buildServer(given: Partial<ServerOptions> = {}): Promise<T
   const id = (path: string): SpiffeId => spiffeId(trustDomain, path);
   const agent = (agentName: string): SpiffeId => agentId(trustDomain, agentName);
   const token = async (agentName = "one", ttlSeconds = 600): Promise<Uint8Array> => {
-    const pins = parts.state.view().bundle.roots.map((root) => new Uint8Array(createHash("sha256").update(root.raw).digest()));
+    const pins = parts.state
+      .view()
+      .bundle.roots.map((root) => new Uint8Array(createHash("sha256").update(root.raw).digest()));
     const wanted = { subject: agent(agentName), ttlSeconds, addresses: ["127.0.0.1:7443"], rootPins: pins };
     return parseJoinString((await createToken(nouns, wanted, testActor)).joinString).secret;
   };
@@ -123,27 +131,35 @@ export async function buildServer(given: Partial<ServerOptions> = {}): Promise<T
       const who = agent(agentName);
       const csrDer = await buildCsr(key);
       const use = { id: who, secret, spkiSha256: sha256Hex(key.spkiDer), from: "192.0.2.1:999", now: clock.now() };
-      const recorded = await issue(parts.issuing, { kind: "attested", id: who, by: "join_string" }, {
-        profile: "agent",
-        protocol: "attest",
-        id: who,
-        csrDer,
-        together: async (issued) => {
-          const prepared = await prepareJoin(nouns, use);
-          if ("again" in prepared) throw new Error("a new string was used");
-          return joinOps(use, prepared, issued);
+      const recorded = await issue(
+        parts.issuing,
+        { kind: "attested", id: who, by: "join_string" },
+        {
+          profile: "agent",
+          protocol: "attest",
+          id: who,
+          csrDer,
+          together: async (issued) => {
+            const prepared = await prepareJoin(nouns, use);
+            if ("again" in prepared) throw new Error("a new string was used");
+            return joinOps(use, prepared, issued);
+          },
         },
-      });
+      );
       return { key, recorded };
     },
     issue: async (agentName, path, { key = testKey("ec-p256"), ttlSeconds } = {}) =>
-      issue(parts.issuing, { kind: "agent", id: agent(agentName), serialHex: "", authorityKeyId: "" }, {
-        profile: "workload",
-        protocol: "issuance",
-        id: id(path),
-        csrDer: await buildCsr(key),
-        ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
-      }),
+      issue(
+        parts.issuing,
+        { kind: "agent", id: agent(agentName), serialHex: "", authorityKeyId: "" },
+        {
+          profile: "workload",
+          protocol: "issuance",
+          id: id(path),
+          csrDer: await buildCsr(key),
+          ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
+        },
+      ),
   };
 }
 

@@ -1,7 +1,7 @@
 // Calls the issuance protocol without a wire: the handlers that wire.ts adds, with a session that the test makes up.
 import { createHash, randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
-import { status, type Server, type ServiceDefinition, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import { type Server, type ServiceDefinition, status, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Status } from "../../proto/gen/google/rpc/status.ts";
 import { ErrorDetail } from "../../proto/gen/signet/v1/error.ts";
 import {
@@ -48,7 +48,8 @@ interface WireStatus {
 /** The ErrorDetail of a status; it must be there. */
 export function refusalOf(error: WireStatus): Refusal {
   const [packed] = error.metadata?.get("grpc-status-details-bin") ?? [];
-  if (!(packed instanceof Uint8Array)) throw new Error(`status ${status[error.code]} without a detail`, { cause: error });
+  if (!(packed instanceof Uint8Array))
+    throw new Error(`status ${status[error.code]} without a detail`, { cause: error });
   const [any] = Status.decode(packed).details;
   if (any?.typeUrl !== "type.googleapis.com/signet.v1.ErrorDetail") throw new Error("the detail is of another type");
   return new Refusal(error.code, ErrorDetail.decode(any.value));
@@ -92,10 +93,17 @@ export interface InProcess {
 /** The calls of nodes and agents. Each rejects with a Refusal, or with what is not one. */
 export function inProcess(parts: Pick<ServerParts, "apiServices">): InProcess {
   const handler = handlerOf(parts);
-  const unary = async <Response>(method: "issue" | "batchIssue" | "renew", leafDer: Uint8Array | undefined, request: unknown): Promise<Response> => {
+  const unary = async <Response>(
+    method: "issue" | "batchIssue" | "renew",
+    leafDer: Uint8Array | undefined,
+    request: unknown,
+  ): Promise<Response> => {
     const call = new FakeCall({ address: "192.0.2.1:4000", leafDer }, request);
     return new Promise((resolve, reject) => {
-      const run = handler[method] as unknown as (call: unknown, done: (error: WireStatus | null, response?: Response) => void) => void;
+      const run = handler[method] as unknown as (
+        call: unknown,
+        done: (error: WireStatus | null, response?: Response) => void,
+      ) => void;
       run(call, (error, response) => {
         if (error === null) resolve(response as Response);
         else reject(refusalOf(error));

@@ -3,7 +3,14 @@ import type { Caller } from "../../src/issuing/caller.ts";
 import type { IssueRequest, IssueSteps } from "../../src/issuing/issue.ts";
 import type { Facts } from "../../src/issuing/policy/facts.ts";
 import { type Recorded, record } from "../../src/issuing/record.ts";
-import type { Allowed, AllowedFields, Signed, SignedFields, Unsigned, UnsignedFields } from "../../src/issuing/stages.ts";
+import type {
+  Allowed,
+  AllowedFields,
+  Signed,
+  SignedFields,
+  Unsigned,
+  UnsignedFields,
+} from "../../src/issuing/stages.ts";
 import { certificateToWire } from "../../src/protocols/issuance/certificate-to-wire.ts";
 import type { SpiffeId, TrustDomain } from "../../src/spiffe/id.ts";
 import type { ParsedCsr } from "../../src/x509/csr.ts";
@@ -23,7 +30,17 @@ interface World {
 }
 
 /** DESIGN section 4, first pin: a step that is left out does not compile. */
-export async function skippedSteps({ steps, caller, request, facts, csr, now, allowed, unsigned, signed }: World): Promise<void> {
+export async function skippedSteps({
+  steps,
+  caller,
+  request,
+  facts,
+  csr,
+  now,
+  allowed,
+  unsigned,
+  signed,
+}: World): Promise<void> {
   // @ts-expect-error bytes are not parsed
   steps.decide(request.csrDer, facts);
   // @ts-expect-error a CSR is not decided upon
@@ -60,6 +77,7 @@ export function forgedStages(
 /** DESIGN section 4, second pin: another certificate spread into a Recorded does not compile. */
 export function forgedRecorded({ recorded, other, signed }: World): readonly Recorded[] {
   // @ts-expect-error a spread loses the private field
+  // oxlint-disable-next-line typescript/no-misused-spread -- this is what must not compile
   const spread: Recorded = { ...recorded, record: other.record };
   // @ts-expect-error an object of the same shape is none
   const shaped: Recorded = { record: other.record, issuer: other.issuer, revision: 1, chainDer: other.chainDer };
@@ -79,7 +97,10 @@ export function unrecordedToWire({ signed, unsigned, now }: World): void {
 }
 
 /** What record() takes is signed, and what it gives is Recorded or nothing. */
-export async function recordTakesSigned(deps: Parameters<typeof record>[0], world: World): Promise<Recorded | undefined> {
+export async function recordTakesSigned(
+  deps: Parameters<typeof record>[0],
+  world: World,
+): Promise<Recorded | undefined> {
   const context = { caller: world.caller, request: world.request, now: world.now };
   // @ts-expect-error not signed yet
   await record(deps, world.unsigned, context);

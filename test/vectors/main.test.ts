@@ -54,7 +54,7 @@ describe("npm run vectors", () => {
     expect(lines).toContain("MISMATCH one.der: a reason (a rule)");
     expect(lines).toContain("  accepted, must be refused");
     expect(lines).toContain("  missing: no file gone.der");
-    expect(lines).toContain("  refused, must be accepted: the entry has no uri name spiffe://prod.example/svc/web");
+    expect(lines.some((line) => line.startsWith("  refused, must be accepted: id_not_in_entry: "))).toBe(true);
   });
 
   it("skips and names a kind without a judge", () => {

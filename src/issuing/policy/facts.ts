@@ -1,8 +1,8 @@
 import type { Authority } from "../../authority/authority.ts";
+import type { SpiffeId, TrustDomain } from "../../spiffe/id.ts";
 import type { EntryRecord } from "../../store/collections/entries.ts";
 import type { NodeRecord } from "../../store/collections/nodes.ts";
 import type { Stored } from "../../store/store.ts";
-import type { SpiffeId, TrustDomain } from "../../spiffe/id.ts";
 import type { Caller } from "../caller.ts";
 import type { Profile } from "../profile/profile.ts";
 

@@ -1,11 +1,12 @@
 // The rules of the issuing line, in their order. Each is pure and looks at one thing; the first that objects decides.
-import { callerName } from "../caller.ts";
+
 import { coversOneOf } from "../../registry/names.ts";
-import { inNameSpace } from "../profile/profile.ts";
 import { pathOf, trustDomainOf } from "../../spiffe/id.ts";
-import type { GeneralName } from "../../x509/general-name.ts";
 import type { ParsedCsr } from "../../x509/csr.ts";
+import type { GeneralName } from "../../x509/general-name.ts";
 import { OID } from "../../x509/oid.ts";
+import { callerName } from "../caller.ts";
+import { inNameSpace } from "../profile/profile.ts";
 import type { Facts } from "./facts.ts";
 import { lifeOf } from "./life.ts";
 
@@ -49,7 +50,11 @@ export const rules: readonly Rule[] = [
     holds: "the ID is in the name space of its kind",
     judge: ({ id, profile, trustDomain }) => {
       if (trustDomainOf(id) === trustDomain && inNameSpace(profile.name, id)) return undefined;
-      const space = { server: "/signet/server", agent: "/agent/NAME", workload: "anything but /signet/*, /agent/*, /device/*" };
+      const space = {
+        server: "/signet/server",
+        agent: "/agent/NAME",
+        workload: "anything but /signet/*, /agent/*, /device/*",
+      };
       return {
         detail: `${id} is not in the name space of the profile ${profile.name}`,
         value: id,
@@ -63,7 +68,8 @@ export const rules: readonly Rule[] = [
     judge: ({ caller, profile, id, entry, entryOfOther }) => {
       const who = callerName(caller);
       if (profile.name === "workload") {
-        if (caller.kind !== "agent") return { detail: `${who} is not an agent`, value: who, limit: "an agent's certificate" };
+        if (caller.kind !== "agent")
+          return { detail: `${who} is not an agent`, value: who, limit: "an agent's certificate" };
         if (entry !== undefined || entryOfOther === undefined) return undefined;
         return {
           detail: `${entryOfOther.entryId} gives ${id} to ${entryOfOther.agentId}, not to ${who}`,
@@ -120,7 +126,13 @@ export const rules: readonly Rule[] = [
     holds: "the CSR names only URIs, DNS names and addresses",
     judge: (_facts, csr) => {
       const other = csr?.names.find((name) => name.kind !== "uri" && name.kind !== "dns" && name.kind !== "ip");
-      return other && { detail: `the CSR asks for a name of the kind ${other.kind}`, value: other.kind, limit: "uri, dns, ip" };
+      return (
+        other && {
+          detail: `the CSR asks for a name of the kind ${other.kind}`,
+          value: other.kind,
+          limit: "uri, dns, ip",
+        }
+      );
     },
   },
   {
@@ -146,7 +158,9 @@ export const rules: readonly Rule[] = [
     holds: "no name is the server's own",
     judge: ({ profile, entry, serverNames }) => {
       if (profile.name !== "workload" || entry === undefined) return undefined;
-      const taken = [...entry.value.dnsNames, ...entry.value.ipAddresses].find((name) => coversOneOf(serverNames, name));
+      const taken = [...entry.value.dnsNames, ...entry.value.ipAddresses].find((name) =>
+        coversOneOf(serverNames, name),
+      );
       return taken === undefined
         ? undefined
         : {
@@ -169,7 +183,9 @@ export const rules: readonly Rule[] = [
         detail: `a life of ${asked} s is longer than the ${limit} s allowed`,
         value: `${asked} s`,
         limit: `${limit} s`,
-        ...(facts.entry === undefined ? {} : { cure: `signet entry update ${facts.entry.value.entryId} --ttl ${asked}s` }),
+        ...(facts.entry === undefined
+          ? {}
+          : { cure: `signet entry update ${facts.entry.value.entryId} --ttl ${asked}s` }),
       };
     },
   },
@@ -177,14 +193,20 @@ export const rules: readonly Rule[] = [
     name: "key_revoked",
     holds: "no certificate over this key was revoked",
     judge: ({ keyRevoked }) =>
-      keyRevoked ? { detail: "a certificate over this key was revoked: make a new key", value: "the CSR's key" } : undefined,
+      keyRevoked
+        ? { detail: "a certificate over this key was revoked: make a new key", value: "the CSR's key" }
+        : undefined,
   },
   {
     name: "no_authority",
     holds: "an active authority signs it",
     judge: ({ issuer, profile }) =>
       issuer === undefined
-        ? { detail: `no active authority serves ${profile.serves}`, value: profile.serves, cure: "signet authority list" }
+        ? {
+            detail: `no active authority serves ${profile.serves}`,
+            value: profile.serves,
+            cure: "signet authority list",
+          }
         : undefined,
   },
   {
@@ -204,7 +226,11 @@ export const rules: readonly Rule[] = [
 ];
 
 function asksMore({ profile }: Facts, csr: ParsedCsr): Objection | undefined {
-  const objection = (value: string, limit: string): Objection => ({ detail: `the CSR asks for ${value}`, value, limit });
+  const objection = (value: string, limit: string): Objection => ({
+    detail: `the CSR asks for ${value}`,
+    value,
+    limit,
+  });
   if (csr.basicConstraints?.ca === true) return objection("a CA certificate", "a leaf");
   const usages = csr.publicKey.type.startsWith("rsa-") ? ["digitalSignature", "keyEncipherment"] : ["digitalSignature"];
   const usage = [...(csr.keyUsage ?? [])].find((each) => !usages.includes(each));
@@ -216,7 +242,9 @@ function asksMore({ profile }: Facts, csr: ParsedCsr): Objection | undefined {
   }[profile.extendedKeyUsage];
   const purpose = csr.extendedKeyUsage?.find((each) => !purposes.includes(each));
   if (purpose !== undefined) {
-    const limit = { server: "serverAuth", client: "clientAuth", both: "serverAuth, clientAuth" }[profile.extendedKeyUsage];
+    const limit = { server: "serverAuth", client: "clientAuth", both: "serverAuth, clientAuth" }[
+      profile.extendedKeyUsage
+    ];
     return objection(`the extended key usage ${purpose}`, limit);
   }
   const unknown = csr.unknownExtensions.find((each) => each.critical);
@@ -233,7 +261,8 @@ function outside(
   if (other === undefined) return undefined;
   const entryId = facts.entry?.value.entryId;
   // --ip replaces the whole list.
-  const flags = kind === "dns" ? `--add-dns ${other.value}` : [...allowed, other.value].map((ip) => `--ip ${ip}`).join(" ");
+  const flags =
+    kind === "dns" ? `--add-dns ${other.value}` : [...allowed, other.value].map((ip) => `--ip ${ip}`).join(" ");
   return {
     detail: `the CSR asks for ${other.value}, ${entryId ?? `the profile ${facts.profile.name}`} allows ${allowed.join(", ") || "none"}`,
     value: other.value,

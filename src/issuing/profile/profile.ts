@@ -1,8 +1,9 @@
 // Certificate profiles: what a kind of leaf may be. Each kind owns a name space, whatever an entry or order says.
-import type { Serves } from "../../store/collections/authorities.ts";
-import { kindOf } from "../../spiffe/kind.ts";
-import type { SpiffeId } from "../../spiffe/id.ts";
+
 import type { CaErrorFacts } from "../../registry/ca-error.ts";
+import type { SpiffeId } from "../../spiffe/id.ts";
+import { kindOf } from "../../spiffe/kind.ts";
+import type { Serves } from "../../store/collections/authorities.ts";
 
 export type ProfileName = "server" | "agent" | "workload";
 

@@ -1,5 +1,9 @@
-import type { AdminServiceServer, Authority as WireAuthority, RotateAuthorityResponse } from "../../../proto/gen/signet/v1/admin.ts";
-import { AuthorityState as WireState, RotateStep } from "../../../proto/gen/signet/v1/admin.ts";
+import type {
+  AdminServiceServer,
+  RotateAuthorityResponse,
+  Authority as WireAuthority,
+} from "../../../proto/gen/signet/v1/admin.ts";
+import { RotateStep, AuthorityState as WireState } from "../../../proto/gen/signet/v1/admin.ts";
 import type { Authority } from "../../authority/authority.ts";
 import { lastLeafEnds, liveLeaves, movedFrom } from "../../authority/leaves.ts";
 import { prepareIntermediate, stepsToCome, waitingFor } from "../../authority/rotation.ts";
@@ -43,12 +47,20 @@ export function authorityMethods(deps: AdminDeps): Pick<AdminServiceServer, Meth
 /** Prepares, waits for the activation that the server itself does, and where asked watches the leaves move. */
 async function* rotate(
   deps: AdminDeps,
-  request: { readonly rootKeyPem: Uint8Array; readonly watch: boolean; readonly reason: string; readonly keyType: string },
+  request: {
+    readonly rootKeyPem: Uint8Array;
+    readonly watch: boolean;
+    readonly reason: string;
+    readonly keyType: string;
+  },
   signal: AbortSignal,
 ): AsyncIterable<RotateAuthorityResponse> {
   const keyType = keyTypes.find((type) => type === request.keyType);
   if (keyType === undefined && request.keyType !== "") {
-    throw new CaError("bad_request", `no key type ${JSON.stringify(request.keyType.slice(0, 64))}: one of ${keyTypes.join(", ")}`);
+    throw new CaError(
+      "bad_request",
+      `no key type ${JSON.stringify(request.keyType.slice(0, 64))}: one of ${keyTypes.join(", ")}`,
+    );
   }
   const previous = currentIssuer(deps.state.view(), "services");
   const made = await prepareIntermediate(
@@ -61,7 +73,10 @@ async function* rotate(
     localActor(request.reason),
   );
   deps.lookNow();
-  const answer = async (step: RotateStep, more: Partial<RotateAuthorityResponse> = {}): Promise<RotateAuthorityResponse> => {
+  const answer = async (
+    step: RotateStep,
+    more: Partial<RotateAuthorityResponse> = {},
+  ): Promise<RotateAuthorityResponse> => {
     const view = deps.state.view();
     const steps = await stepsToCome(deps.rotation);
     const wire = (name: string): Promise<WireAuthority> => authorityToWire(deps, findAuthority(view, name), steps);
@@ -82,11 +97,15 @@ async function* rotate(
     const { record } = findAuthority(deps.state.view(), made.record.name);
     if (record.state === "prepared") {
       const waiting = await waitingFor(deps.rotation, made);
-      if (waiting.join() !== lastWaiting) yield await answer(RotateStep.ROTATE_STEP_WAITING, { waitingFor: [...waiting] });
+      if (waiting.join() !== lastWaiting)
+        yield await answer(RotateStep.ROTATE_STEP_WAITING, { waitingFor: [...waiting] });
       lastWaiting = waiting.join();
       continue;
     }
-    if (!activated) yield await answer(RotateStep.ROTATE_STEP_ACTIVATED, { waitingFor: [...(await waitingFor(deps.rotation, made))] });
+    if (!activated)
+      yield await answer(RotateStep.ROTATE_STEP_ACTIVATED, {
+        waitingFor: [...(await waitingFor(deps.rotation, made))],
+      });
     activated = true;
     if (!request.watch || previous === undefined) return;
     const now = deps.clock.now();
@@ -111,7 +130,11 @@ export async function authoritiesToWire(deps: AdminDeps): Promise<readonly WireA
   return Promise.all(deps.state.view().authorities.map((authority) => authorityToWire(deps, authority, steps)));
 }
 
-async function authorityToWire(deps: AdminDeps, authority: Authority, steps: readonly NextStep[]): Promise<WireAuthority> {
+async function authorityToWire(
+  deps: AdminDeps,
+  authority: Authority,
+  steps: readonly NextStep[],
+): Promise<WireAuthority> {
   const { record, certificate } = authority;
   const crl = deps.state.view().crls.find(({ value }) => value.authority === record.name);
   const ends = record.kind === "root" ? undefined : await lastLeafEnds(deps.store, record.name);
@@ -149,8 +172,14 @@ function nextOf(name: string, steps: readonly NextStep[]): { readonly text: stri
   return undefined;
 }
 
-function blockedBy(deps: AdminDeps, authority: Authority, next: { readonly text: string; readonly at: Date } | undefined): string {
+function blockedBy(
+  deps: AdminDeps,
+  authority: Authority,
+  next: { readonly text: string; readonly at: Date } | undefined,
+): string {
   const root = findAuthority(deps.state.view(), authority.record.parent);
   const due = next !== undefined && deps.clock.now() >= next.at;
-  return due && next.text === "successor" && !root.record.keyHere ? `the key of ${root.record.name} is not on this server` : "";
+  return due && next.text === "successor" && !root.record.keyHere
+    ? `the key of ${root.record.name} is not on this server`
+    : "";
 }

@@ -1,13 +1,13 @@
 import type { AdminServiceServer, CertificateRecord as WireRecord } from "../../../proto/gen/signet/v1/admin.ts";
-import { explain } from "../../issuing/policy/decide.ts";
-import { look } from "../../issuing/line.ts";
-import { lifeOf } from "../../issuing/policy/life.ts";
 import type { Caller } from "../../issuing/caller.ts";
+import { look } from "../../issuing/line.ts";
+import { explain } from "../../issuing/policy/decide.ts";
+import { lifeOf } from "../../issuing/policy/life.ts";
 import type { ProfileName } from "../../issuing/profile/profile.ts";
 import { CaError } from "../../registry/ca-error.ts";
 import { wholeId } from "../../registry/entries.ts";
 import { kindOf } from "../../spiffe/kind.ts";
-import { certificates, type CertificateRecord } from "../../store/collections/certificates.ts";
+import { type CertificateRecord, certificates } from "../../store/collections/certificates.ts";
 import { idKey } from "../../store/collections/id-key.ts";
 import { unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
@@ -24,7 +24,12 @@ export function certificateMethods(
       const options = { reverse: true, ...continued(request.pageToken) };
       const scan =
         request.spiffeId !== ""
-          ? deps.store.scan(certificates, "id", { prefix: [idKey(wholeId(deps.trustDomain, request.spiffeId))], ...from }, options)
+          ? deps.store.scan(
+              certificates,
+              "id",
+              { prefix: [idKey(wholeId(deps.trustDomain, request.spiffeId))], ...from },
+              options,
+            )
           : request.authority !== ""
             ? deps.store.scan(certificates, "authority", { prefix: [request.authority], ...from }, options)
             : deps.store.scan(certificates, "ends", from, options);
@@ -38,7 +43,9 @@ export function certificateMethods(
       for await (const { value } of deps.store.scan(certificates, "key", range, { limit: 1 })) {
         return { certificate: recordToWire(value) };
       }
-      throw new CaError("not_found", `no certificate with the serial ${serial} is recorded`, { cure: "signet cert list" });
+      throw new CaError("not_found", `no certificate with the serial ${serial} is recorded`, {
+        cure: "signet cert list",
+      });
     }),
     explain: unary(deps, grpcTable, async (request) => {
       const id = wholeId(deps.trustDomain, request.id);
@@ -47,10 +54,20 @@ export function certificateMethods(
       const caller: Caller =
         profile === "server"
           ? { kind: "server", id }
-          : { kind: "agent", id: profile === "agent" && request.agent === "" ? id : agentIdOf(deps, request.agent), serialHex: "", authorityKeyId: "" };
+          : {
+              kind: "agent",
+              id: profile === "agent" && request.agent === "" ? id : agentIdOf(deps, request.agent),
+              serialHex: "",
+              authorityKeyId: "",
+            };
       const csr = request.csrDer.length === 0 ? undefined : deps.steps.parse(request.csrDer);
       const facts = await look(deps.line, { caller, request: { profile, id }, now: deps.clock.now(), csr });
-      const steps = explain(csr, facts).map(({ rule, passed, detail, cure }) => ({ rule, passed, detail, cure: cure ?? "" }));
+      const steps = explain(csr, facts).map(({ rule, passed, detail, cure }) => ({
+        rule,
+        passed,
+        detail,
+        cure: cure ?? "",
+      }));
       return {
         allowed: steps.every(({ passed }) => passed),
         steps,

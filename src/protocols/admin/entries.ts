@@ -1,13 +1,11 @@
-import type { AdminServiceServer, EntryState, UpdateEntryRequest, WatchEntryResponse } from "../../../proto/gen/signet/v1/admin.ts";
-import {
-  createEntry,
-  deleteEntry,
-  type EntryFields,
-  getEntry,
-  updateEntry,
-  wholeId,
-} from "../../registry/entries.ts";
+import type {
+  AdminServiceServer,
+  EntryState,
+  UpdateEntryRequest,
+  WatchEntryResponse,
+} from "../../../proto/gen/signet/v1/admin.ts";
 import { CaError } from "../../registry/ca-error.ts";
+import { createEntry, deleteEntry, type EntryFields, getEntry, updateEntry, wholeId } from "../../registry/entries.ts";
 import { type EntryRecord, entries } from "../../store/collections/entries.ts";
 import { idKey } from "../../store/collections/id-key.ts";
 import { nodeReports, type ReportedIdentity } from "../../store/collections/node-reports.ts";
@@ -16,11 +14,11 @@ import type { Stored } from "../../store/store.ts";
 import { serverStream, unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
 import { localActor } from "./actor.ts";
+import { announced } from "./announced.ts";
 import type { AdminDeps } from "./handler.ts";
 import { agentIdOf } from "./ids.ts";
 import { identityToWire } from "./nodes.ts";
 import { continued, page, pageSize } from "./paging.ts";
-import { announced } from "./announced.ts";
 
 type Methods = "createEntry" | "listEntries" | "getEntry" | "updateEntry" | "deleteEntry" | "watchEntry";
 
@@ -49,7 +47,10 @@ export function entryMethods(deps: AdminDeps): Pick<AdminServiceServer, Methods>
           ? deps.store.scan(entries, "number", {}, options)
           : deps.store.scan(entries, "agent", { prefix: [idKey(agentIdOf(deps, request.agent))] }, options);
       const found = await page(live(all), pageSize(request.pageSize));
-      return { entries: await Promise.all(found.items.map((item) => entryState(deps, item))), nextPageToken: found.next };
+      return {
+        entries: await Promise.all(found.items.map((item) => entryState(deps, item))),
+        nextPageToken: found.next,
+      };
     }),
     getEntry: unary(deps, grpcTable, async (request) => ({
       entry: await entryState(deps, await getEntry(deps, request.entry)),
@@ -57,7 +58,12 @@ export function entryMethods(deps: AdminDeps): Pick<AdminServiceServer, Methods>
     updateEntry: unary(deps, grpcTable, async (request) => {
       const held = await getEntry(deps, request.entry);
       expectHeld(held, request.expectedRevision);
-      return { entry: await entryState(deps, await updateEntry(deps, held, changeOf(held.value, request), localActor(request.reason))) };
+      return {
+        entry: await entryState(
+          deps,
+          await updateEntry(deps, held, changeOf(held.value, request), localActor(request.reason)),
+        ),
+      };
     }),
     deleteEntry: unary(deps, grpcTable, async (request) => {
       const held = await getEntry(deps, request.entry);
@@ -79,7 +85,10 @@ async function* watchEntry(
     const entry = await entryState(deps, held);
     const { reported } = entry;
     const onDisk =
-      reported !== undefined && reported.entryRevision >= request.revision && reported.serialHex !== "" && reported.state === 1;
+      reported !== undefined &&
+      reported.entryRevision >= request.revision &&
+      reported.serialHex !== "" &&
+      reported.state === 1;
     const now = JSON.stringify([onDisk, entry.agentJoined, entry.agentConnected, reported?.state, reported?.lastError]);
     if (now !== last) yield { entry, onDisk };
     if (onDisk) return;
@@ -114,7 +123,9 @@ function changeOf(held: EntryRecord, request: UpdateEntryRequest): Partial<Entry
 async function entryState(deps: AdminDeps, { value, revision }: Stored<EntryRecord>): Promise<EntryState> {
   const node = await deps.store.get(nodes, idKey(value.agentId));
   const report = await deps.store.get(nodeReports, idKey(value.agentId));
-  const reported: ReportedIdentity | undefined = report?.value.identities.find((each) => each.spiffeId === value.spiffeId);
+  const reported: ReportedIdentity | undefined = report?.value.identities.find(
+    (each) => each.spiffeId === value.spiffeId,
+  );
   return {
     entry: {
       entryId: value.entryId,

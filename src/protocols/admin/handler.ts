@@ -2,8 +2,8 @@
 import type { AdminServiceServer } from "../../../proto/gen/signet/v1/admin.ts";
 import type { RotationDeps } from "../../authority/rotation.ts";
 import type { TrustState } from "../../authority/trust-state.ts";
-import type { LineDeps } from "../../issuing/line.ts";
 import type { IssueSteps } from "../../issuing/issue.ts";
+import type { LineDeps } from "../../issuing/line.ts";
 import type { EntryDeps } from "../../registry/entries.ts";
 import type { TokenDeps } from "../../registry/tokens.ts";
 import type { Signer } from "../../x509/signature.ts";

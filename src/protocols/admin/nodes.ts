@@ -1,7 +1,7 @@
 import type { AdminServiceServer, Node } from "../../../proto/gen/signet/v1/admin.ts";
 import { NodeState as WireNodeState } from "../../../proto/gen/signet/v1/admin.ts";
 import { type IdentityReport, IdentityState } from "../../../proto/gen/signet/v1/issuance.ts";
-import { getNodeView, type NodeState, nodeState, type NodeView, nodeViews } from "../../registry/nodes.ts";
+import { getNodeView, type NodeState, type NodeView, nodeState, nodeViews } from "../../registry/nodes.ts";
 import type { ReportedIdentity, ReportedState } from "../../store/collections/node-reports.ts";
 import { unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
@@ -33,7 +33,10 @@ export function nodeMethods(deps: AdminDeps): Pick<AdminServiceServer, "listNode
         const silentMs = now.getTime() - (view.report?.seenAt ?? view.node.joinedAt);
         return behind && (request.notSeenSeconds === 0 || silentMs > request.notSeenSeconds * 1000);
       };
-      const found = await page(only(nodeViews(deps.store, continued(request.pageToken)), wanted), pageSize(request.pageSize));
+      const found = await page(
+        only(nodeViews(deps.store, continued(request.pageToken)), wanted),
+        pageSize(request.pageSize),
+      );
       return { nodes: found.items.map((view) => nodeToWire(deps, view, now)), nextPageToken: found.next };
     }),
     getNode: unary(deps, grpcTable, async (request) => ({

@@ -1,8 +1,8 @@
 // One look at everything: the numbers of `signet status`.
 import type { AdminServiceServer, Authority, GetStatusResponse, Problem } from "../../../proto/gen/signet/v1/admin.ts";
-import { nodeState, nodeViews, type NodeView } from "../../registry/nodes.ts";
-import { entries } from "../../store/collections/entries.ts";
+import { type NodeView, nodeState, nodeViews } from "../../registry/nodes.ts";
 import { certificates } from "../../store/collections/certificates.ts";
+import { entries } from "../../store/collections/entries.ts";
 import type { ReportedIdentity } from "../../store/collections/node-reports.ts";
 import { tokens } from "../../store/collections/tokens.ts";
 import { unary } from "../grpc-call.ts";
@@ -40,7 +40,9 @@ async function readStatus(deps: AdminDeps): Promise<GetStatusResponse> {
     agentsGone: fleet.gone,
     bundleSequence: view.bundle.sequence,
     deniedSequence: view.trust.value.deniedSequence,
-    agentsWithBundle: [...fleet.live, ...fleet.late].filter(({ report }) => (report?.bundleSequence ?? 0n) >= view.bundle.sequence).length,
+    agentsWithBundle: [...fleet.live, ...fleet.late].filter(
+      ({ report }) => (report?.bundleSequence ?? 0n) >= view.bundle.sequence,
+    ).length,
     identitiesLive: fleet.identities.length,
     identitiesLate: fleet.lateIdentities,
     issuedLastHour: BigInt(issued.issued),
@@ -95,14 +97,19 @@ async function readProblems(
   const found: Problem[] = [];
   for (const { node, report } of [...fleet.live, ...fleet.late]) {
     const path = node.agentId.replace(/^spiffe:\/\/[^/]*/, "");
-    const failed = report?.identities.find(({ state }) => state === "write_failed" || state === "reload_failed" || state === "renew_failed");
+    const failed = report?.identities.find(
+      ({ state }) => state === "write_failed" || state === "reload_failed" || state === "renew_failed",
+    );
     const what = report?.heldBackBy || failed?.lastError;
     if (what) found.push({ what: `${path} ${what}`, cure: `signet node show ${path.slice("/agent/".length)}` });
   }
   for (const { node, report } of fleet.late) {
     const path = node.agentId.replace(/^spiffe:\/\/[^/]*/, "");
     const silent = Math.round((now.getTime() - (report?.seenAt ?? node.joinedAt)) / 1000);
-    found.push({ what: `${path} has been silent for ${silent} s`, cure: `signet node show ${path.slice("/agent/".length)}` });
+    found.push({
+      what: `${path} has been silent for ${silent} s`,
+      cure: `signet node show ${path.slice("/agent/".length)}`,
+    });
   }
   for (const authority of authorities) {
     if (authority.blockedBy !== "") {
@@ -113,7 +120,10 @@ async function readProblems(
     }
     const crlEnds = authority.crlNextUpdate;
     if (authority.kind === "root" && crlEnds !== undefined && crlEnds.getTime() - now.getTime() < 30 * 86_400_000) {
-      found.push({ what: `the CRL of ${authority.name} ends at ${crlEnds.toISOString()}`, cure: "signet authority rotate --root-key FILE" });
+      found.push({
+        what: `the CRL of ${authority.name} ends at ${crlEnds.toISOString()}`,
+        cure: "signet authority rotate --root-key FILE",
+      });
     }
   }
   for await (const { value } of deps.store.scan(tokens, "created", {}, { reverse: true, limit: 200 })) {
@@ -126,7 +136,10 @@ async function readProblems(
   }
   const waiting = await entriesWithoutNode(deps);
   if (waiting.length > 0) {
-    found.push({ what: `${waiting[0]} has entries and has not joined`, cure: `signet token create --agent ${waiting[0]?.replace(/^.*\/agent\//, "")}` });
+    found.push({
+      what: `${waiting[0]} has entries and has not joined`,
+      cure: `signet token create --agent ${waiting[0]?.replace(/^.*\/agent\//, "")}`,
+    });
   }
   return found.slice(0, 20);
 }
@@ -137,7 +150,8 @@ async function entriesWithoutNode(deps: AdminDeps): Promise<readonly string[]> {
   for await (const view of nodeViews(deps.store)) joined.add(view.node.agentId);
   const found = new Set<string>();
   for await (const { value } of deps.store.scan(entries, "number", {}, { limit: 5000 })) {
-    if (value.deletedAt === undefined && !joined.has(value.agentId)) found.add(value.agentId.replace(/^spiffe:\/\/[^/]*/, ""));
+    if (value.deletedAt === undefined && !joined.has(value.agentId))
+      found.add(value.agentId.replace(/^spiffe:\/\/[^/]*/, ""));
     if (found.size >= 3) break;
   }
   return [...found];

@@ -1,10 +1,9 @@
 import type { AdminServiceServer, Token } from "../../../proto/gen/signet/v1/admin.ts";
 import { TokenState as WireState } from "../../../proto/gen/signet/v1/admin.ts";
-import { createToken, revokeToken, tokenState, type TokenState } from "../../registry/tokens.ts";
-import { sha256Hex } from "../../registry/tokens.ts";
-import { tokens, type TokenRecord } from "../../store/collections/tokens.ts";
-import { CaError } from "../../registry/ca-error.ts";
 import { isCurrent } from "../../authority/authority.ts";
+import { CaError } from "../../registry/ca-error.ts";
+import { createToken, revokeToken, sha256Hex, type TokenState, tokenState } from "../../registry/tokens.ts";
+import { type TokenRecord, tokens } from "../../store/collections/tokens.ts";
 import { unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
 import { localActor } from "./actor.ts";
@@ -28,9 +27,13 @@ export function tokenMethods(deps: AdminDeps): Pick<AdminServiceServer, "createT
       const addresses = request.addresses.length > 0 ? request.addresses.map(checkAddress) : [...deps.addresses()];
       for (const address of addresses) refuseWildcard(address);
       if (addresses.length === 0) {
-        throw new CaError("bad_request", "the server listens on every address of its host, and which one nodes dial is not set", {
-          cure: `signet token create --agent ${request.agent} --address HOST:PORT, or advertise in server.yaml`,
-        });
+        throw new CaError(
+          "bad_request",
+          "the server listens on every address of its host, and which one nodes dial is not set",
+          {
+            cure: `signet token create --agent ${request.agent} --address HOST:PORT, or advertise in server.yaml`,
+          },
+        );
       }
       const roots = deps.state.view().authorities.filter((each) => each.record.kind === "root" && isCurrent(each));
       const made = await createToken(

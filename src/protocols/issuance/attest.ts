@@ -9,17 +9,17 @@ import type {
   AttestResponse,
   AttestResult,
 } from "../../../proto/gen/signet/v1/issuance.ts";
-import { issue, type IssueDeps } from "../../issuing/issue.ts";
-import { parseSpiffeId, type SpiffeId } from "../../spiffe/id.ts";
-import { CaError } from "../../registry/ca-error.ts";
-import { joinOps, type JoinUse, prepareJoin, prepareRecover, renewedOp } from "../../registry/joining.ts";
-import { countReuse, type TokenDeps } from "../../registry/tokens.ts";
 import { findAuthority, type TrustState } from "../../authority/trust-state.ts";
+import { type IssueDeps, issue } from "../../issuing/issue.ts";
+import { CaError } from "../../registry/ca-error.ts";
+import { type JoinUse, joinOps, prepareJoin, prepareRecover, renewedOp } from "../../registry/joining.ts";
+import { countReuse, type TokenDeps } from "../../registry/tokens.ts";
 import type { DenyListWithCrls } from "../../revocation/deny-list.ts";
+import { parseSpiffeId, type SpiffeId } from "../../spiffe/id.ts";
 import type { CertificateRecord } from "../../store/collections/certificates.ts";
 import { bundleToWire, denyListToWire } from "../trust-to-wire.ts";
-import { certificateToWire } from "./certificate-to-wire.ts";
 import type { Session } from "./authenticate.ts";
+import { certificateToWire } from "./certificate-to-wire.ts";
 
 export interface AttestDeps extends IssueDeps, TokenDeps {
   readonly state: TrustState;
@@ -47,11 +47,13 @@ export async function attest(
       break;
     case "recoverStart": {
       const start = first.step.value;
-      if (start.clientNonce.length !== 32) throw new CaError("bad_request", `a nonce has 32 octets, got ${start.clientNonce.length}`);
+      if (start.clientNonce.length !== 32)
+        throw new CaError("bad_request", `a nonce has 32 octets, got ${start.clientNonce.length}`);
       const serverNonce = deps.random.bytes(32);
       stream.write({ step: { $case: "challenge", value: { serverNonce: Buffer.from(serverNonce) } } });
       const second = await messages.next();
-      if (second?.step?.$case !== "recoverProof") throw new CaError("bad_request", "the challenge was not answered by a proof");
+      if (second?.step?.$case !== "recoverProof")
+        throw new CaError("bad_request", "the challenge was not answered by a proof");
       const value = await recover(deps, { start, proof: second.step.value, serverNonce });
       stream.write({ step: { $case: "result", value } });
       break;
@@ -89,18 +91,22 @@ async function joined(deps: AttestDeps, use: JoinUse, csrDer: Uint8Array): Promi
   if ("again" in prepared) return prepared.again;
   let again: CertificateRecord | undefined;
   try {
-    const recorded = await issue(deps, { kind: "attested", id: use.id, by: "join_string" }, {
-      profile: "agent",
-      protocol: "attest",
-      id: use.id,
-      csrDer,
-      together: async (issued) => {
-        const now = await prepareJoin(deps, use);
-        if (!("again" in now)) return joinOps(use, now, issued);
-        again = now.again;
-        throw new CaError("conflict", "the same join string is being used right now", { retry: "same" });
+    const recorded = await issue(
+      deps,
+      { kind: "attested", id: use.id, by: "join_string" },
+      {
+        profile: "agent",
+        protocol: "attest",
+        id: use.id,
+        csrDer,
+        together: async (issued) => {
+          const now = await prepareJoin(deps, use);
+          if (!("again" in now)) return joinOps(use, now, issued);
+          again = now.again;
+          throw new CaError("conflict", "the same join string is being used right now", { retry: "same" });
+        },
       },
-    });
+    );
     return recorded.record;
   } catch (error) {
     if (again !== undefined) return again;
@@ -125,13 +131,17 @@ async function recover(
     now: deps.clock.now(),
   };
   await prepareRecover(deps, use);
-  const recorded = await issue(deps, { kind: "attested", id, by: "recover" }, {
-    profile: "agent",
-    protocol: "attest",
-    id,
-    csrDer: proof.csrDer,
-    together: async (issued) => [renewedOp(await prepareRecover(deps, use), issued)],
-  });
+  const recorded = await issue(
+    deps,
+    { kind: "attested", id, by: "recover" },
+    {
+      profile: "agent",
+      protocol: "attest",
+      id,
+      csrDer: proof.csrDer,
+      together: async (issued) => [renewedOp(await prepareRecover(deps, use), issued)],
+    },
+  );
   return result(deps, recorded.record);
 }
 

@@ -1,14 +1,14 @@
 // Who calls: the certificate that TLS asked for and did not demand, judged by our own validator once a session, and on
 // every call by the clock, the deny list and the record of its serial.
 import type { TrustState, TrustView } from "../../authority/trust-state.ts";
+import { type Caller, callerOf } from "../../issuing/caller.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { CaError } from "../../registry/ca-error.ts";
 import { storeFailure } from "../../registry/committed.ts";
-import { findNode } from "../../registry/nodes.ts";
 import { recordedCertificate } from "../../registry/joining.ts";
-import { type Caller, callerOf } from "../../issuing/caller.ts";
+import { findNode } from "../../registry/nodes.ts";
 import type { DenyList } from "../../spiffe/deny.ts";
 import { judgeSvid, type SvidVerdict } from "../../spiffe/svid.ts";
-import type { Clock } from "../../platform/clock.ts";
 import type { Store } from "../../store/store.ts";
 
 /** One TLS session, as the listener knows it; the verdict on its certificate is kept with it. */
@@ -17,7 +17,7 @@ export interface Session {
   readonly address: string;
   /** Leaf that the peer proved to hold the key of; undefined when OpenSSL did not authorize the socket. */
   readonly leafDer: Uint8Array | undefined;
-  verdict?: { readonly on: TrustView; readonly denied: DenyList; readonly result: SvidVerdict };
+  verdict?: { readonly on: TrustView; readonly deniedSequence: bigint; readonly result: SvidVerdict };
 }
 
 export interface AuthenticateDeps {
@@ -34,12 +34,13 @@ export async function authenticate(deps: AuthenticateDeps, session: Session): Pr
   const now = deps.clock.now();
   const denied = deps.denied();
   let { verdict } = session;
-  if (verdict?.on !== view || verdict.denied !== denied || !verdict.result.ok) {
-    verdict = { on: view, denied, result: judge(view, session.leafDer, now, denied) };
+  if (verdict?.on !== view || verdict.deniedSequence !== denied.sequence || !verdict.result.ok) {
+    verdict = { on: view, deniedSequence: denied.sequence, result: judge(view, session.leafDer, now, denied) };
     session.verdict = verdict;
   }
   const { result } = verdict;
-  if (!result.ok || result.path.some((each) => now > each.notAfter || now < each.notBefore)) return { kind: "anonymous" };
+  if (!result.ok || result.path.some((each) => now > each.notAfter || now < each.notBefore))
+    return { kind: "anonymous" };
   const issuer = view.authorities.find(({ record }) => record.keyId === result.leaf.authorityKeyId);
   if (issuer === undefined) return { kind: "anonymous" };
   const record = await recorded(deps, result.leaf.serialHex, issuer.record.name);
@@ -69,13 +70,18 @@ export function noAgent(): CaError {
 }
 
 /** Demands an agent that is a member. Throws CaError "unauthenticated", "denied" `node_banned`. */
-export async function demandAgent(deps: AuthenticateDeps, session: Session): Promise<Extract<Caller, { kind: "agent" }>> {
+export async function demandAgent(
+  deps: AuthenticateDeps,
+  session: Session,
+): Promise<Extract<Caller, { kind: "agent" }>> {
   const caller = await authenticate(deps, session);
   if (caller.kind !== "agent") throw noAgent();
   const node = await findNode(deps.store, caller.id);
   if (node === undefined || node.value.state !== "member") {
     const state = node?.value.state ?? "unknown";
-    throw new CaError("denied", `${caller.id} is ${state}`, { rule: state === "banned" ? "node_banned" : "node_unknown" });
+    throw new CaError("denied", `${caller.id} is ${state}`, {
+      rule: state === "banned" ? "node_banned" : "node_unknown",
+    });
   }
   return caller;
 }

@@ -18,7 +18,7 @@ export function entryUpdate(held: readonly Stored<EntryRecord>[]): EntryUpdate {
   };
 }
 
-export function entryToWire({ value, revision }: Stored<EntryRecord>): Entry {
+function entryToWire({ value, revision }: Stored<EntryRecord>): Entry {
   return {
     entryId: value.entryId,
     spiffeId: value.spiffeId,

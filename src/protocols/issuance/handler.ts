@@ -15,10 +15,10 @@ import { renewOps } from "../../registry/joining.ts";
 import { parseSpiffeId } from "../../spiffe/id.ts";
 import { type CallDeps, caErrorOf, errorDetail, grpcStatus, unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
-import { attest, type AttestDeps } from "./attest.ts";
+import { type AttestDeps, attest } from "./attest.ts";
 import { type AuthenticateDeps, demandAgent, type Session } from "./authenticate.ts";
 import { certificateToWire } from "./certificate-to-wire.ts";
-import { activeName, sync, type SyncDeps } from "./sync.ts";
+import { activeName, type SyncDeps, sync } from "./sync.ts";
 
 export interface IssuanceDeps extends CallDeps, AttestDeps, AuthenticateDeps, SyncDeps {
   /** The TLS session of a call. */
@@ -35,7 +35,8 @@ type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, "getPeer" | "getAuthConte
 const maxBatch = 100;
 
 export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
-  const toWire = (recorded: Recorded): Certificate => certificateToWire(recorded.record, recorded.chainDer, deps.clock.now());
+  const toWire = (recorded: Recorded): Certificate =>
+    certificateToWire(recorded.record, recorded.chainDer, deps.clock.now());
   const issueItem = async (agent: Awaited<ReturnType<typeof demandAgent>>, item: IssueItem): Promise<Certificate> => {
     const recorded = await issue(deps, agent, {
       profile: "workload",
@@ -97,7 +98,12 @@ async function serveSync(deps: IssuanceDeps, stream: ServerDuplexStream<SyncRequ
   try {
     const { id } = agent;
     const demand = (): Promise<unknown> => demandAgent(deps, session);
-    await sync(deps, { id, address: session.address, activeAuthority: activeName(deps.state), demand }, stream, deps.stopping);
+    await sync(
+      deps,
+      { id, address: session.address, activeAuthority: activeName(deps.state), demand },
+      stream,
+      deps.stopping,
+    );
   } finally {
     closed();
   }

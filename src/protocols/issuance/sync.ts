@@ -4,11 +4,11 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { AgentReport, IdentityReport, SyncRequest, SyncResponse } from "../../../proto/gen/signet/v1/issuance.ts";
 import { IdentityState } from "../../../proto/gen/signet/v1/issuance.ts";
 import type { TrustState } from "../../authority/trust-state.ts";
-import type { DenyListWithCrls } from "../../revocation/deny-list.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { Announcement, Announcements } from "../../registry/announcements.ts";
 import { entriesOfAgent } from "../../registry/entries.ts";
 import { recordReport } from "../../registry/nodes.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { DenyListWithCrls } from "../../revocation/deny-list.ts";
 import type { SpiffeId } from "../../spiffe/id.ts";
 import type { NodeReportRecord, ReportedIdentity, ReportedState } from "../../store/collections/node-reports.ts";
 import type { Store } from "../../store/store.ts";
@@ -141,9 +141,11 @@ async function read(deps: SyncDeps, agentId: SpiffeId, parts: readonly Part[]): 
 
 /** The name of the authority that signs agents' certificates now. */
 export function activeName(state: TrustState): string {
-  const active = state.view().authorities.findLast(
-    ({ record }) => record.kind === "intermediate" && record.state === "active" && record.serves.includes("services"),
-  );
+  const active = state
+    .view()
+    .authorities.findLast(
+      ({ record }) => record.kind === "intermediate" && record.state === "active" && record.serves.includes("services"),
+    );
   return active?.record.name ?? "";
 }
 

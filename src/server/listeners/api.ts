@@ -1,20 +1,20 @@
 // The api listener: gRPC over TLS 1.3 on one port, for joining nodes, agents and health.
-import { createServer, type AddressInfo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import type { SecureContextOptions } from "node:tls";
 import {
+  Server as GrpcServer,
   type Server,
   ServerInterceptingCall,
   type ServerInterceptor,
-  Server as GrpcServer,
   type StatusObject,
 } from "@grpc/grpc-js";
 import { type Address, formatAddress } from "../../platform/address.ts";
-import { type Connections, createConnections } from "./connections.ts";
-import { OptionalMtls } from "./optional-mtls.ts";
 import { grpcStatus } from "../../protocols/grpc-call.ts";
 import { grpcTable } from "../../protocols/grpc-table.ts";
 import { noAgent, type Session } from "../../protocols/issuance/authenticate.ts";
 import { CaError } from "../../registry/ca-error.ts";
+import { type Connections, createConnections } from "./connections.ts";
+import { OptionalMtls } from "./optional-mtls.ts";
 
 /** Methods that everybody may call. */
 const openMethods: ReadonlySet<string> = new Set([

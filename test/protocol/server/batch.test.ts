@@ -4,7 +4,7 @@ import type { BatchIssueResult, IssueItem } from "../../../proto/gen/signet/v1/i
 import { certificateKey, certificates } from "../../../src/store/collections/certificates.ts";
 import { buildCsr } from "../../../src/x509/csr.ts";
 import { testKey } from "../../unit/x509/signers.ts";
-import { called, type Presented, refusal, serve, type Served } from "./served.ts";
+import { called, type Presented, refusal, type Served, serve } from "./served.ts";
 
 let served: Served;
 let one: Presented;
@@ -24,7 +24,7 @@ const item = async (path: string): Promise<IssueItem> => ({
 
 async function batch(items: readonly IssueItem[]): Promise<readonly BatchIssueResult[]> {
   const client = served.issuance(one);
-  return (await called(client, client.batchIssue, { items: [...items] })).results;
+  return (await called(client.batchIssue.bind(client), { items: [...items] })).results;
 }
 
 test("BatchIssue answers each item by itself, in the order asked", async () => {
@@ -38,7 +38,11 @@ test("BatchIssue answers each item by itself, in the order asked", async () => {
     { ...good, ttlSeconds: 999_999 },
     await item("/svc/1"),
   ]);
-  expect(results.map(({ result }) => (result?.$case === "error" ? `${result.value.code} ${result.value.rule}`.trim() : result?.$case))).toEqual([
+  expect(
+    results.map(({ result }) =>
+      result?.$case === "error" ? `${result.value.code} ${result.value.rule}`.trim() : result?.$case,
+    ),
+  ).toEqual([
     "certificate",
     "denied no_entry",
     "bad_request",
@@ -69,7 +73,7 @@ test.each([0, 101])("BatchIssue of %i items is refused as a whole", async (lengt
   const items = Array.from({ length }, () => ({ spiffeId: "", csrDer: Buffer.alloc(0), ttlSeconds: 0 }));
   const client = served.issuance(one);
   const before = (await served.store.stats()).counts["certificates"];
-  const refused = await refusal(called(client, client.batchIssue, { items }));
+  const refused = await refusal(called(client.batchIssue.bind(client), { items }));
   expect(refused).toMatchObject({ grpcCode: status.INVALID_ARGUMENT, code: "bad_request" });
   expect(refused.detail.detail).toContain(`got ${length}`);
   expect((await served.store.stats()).counts["certificates"]).toBe(before);
@@ -78,14 +82,16 @@ test.each([0, 101])("BatchIssue of %i items is refused as a whole", async (lengt
 test("a message of 2 MB is refused, and the connection goes on", async () => {
   const client = served.issuance(one);
   const big = { spiffeId: "", csrDer: Buffer.alloc(2 * 1024 * 1024), ttlSeconds: 0 };
-  await expect(called(client, client.issue, { item: big })).rejects.toMatchObject({ code: status.RESOURCE_EXHAUSTED });
-  await called(client, client.issue, { item: await item("/svc/0") });
+  await expect(called(client.issue.bind(client), { item: big })).rejects.toMatchObject({
+    code: status.RESOURCE_EXHAUSTED,
+  });
+  await called(client.issue.bind(client), { item: await item("/svc/0") });
 });
 
 test("a client that goes away in the middle of a batch does not harm the server", async () => {
   const client = served.issuance(one);
   const items = await Promise.all(Array.from({ length: 100 }, () => item("/svc/3")));
-  const gone = called(client, client.batchIssue, { items });
+  const gone = called(client.batchIssue.bind(client), { items });
   client.close();
   await gone.catch(() => undefined);
   expect(await batch([await item("/svc/3")])).toHaveLength(1);

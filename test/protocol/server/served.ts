@@ -6,7 +6,11 @@ import { type ClientOptions, credentials, Metadata, type ServiceError } from "@g
 import { HealthClient } from "../../../proto/gen/grpc/health/v1/health.ts";
 import { AdminServiceClient } from "../../../proto/gen/signet/v1/admin.ts";
 import { BundleServiceClient } from "../../../proto/gen/signet/v1/bundle.ts";
-import { type AttestRequest, type AttestResponse, IssuanceServiceClient } from "../../../proto/gen/signet/v1/issuance.ts";
+import {
+  type AttestRequest,
+  type AttestResponse,
+  IssuanceServiceClient,
+} from "../../../proto/gen/signet/v1/issuance.ts";
 import type { UnaryMethod } from "../../../src/sdk/rpc.ts";
 import { type AdminListener, listenAdmin } from "../../../src/server/listeners/admin-socket.ts";
 import { type ApiListener, type ApiOptions, listenApi } from "../../../src/server/listeners/api.ts";
@@ -14,7 +18,7 @@ import { makeOwnCertificate, type OwnCertificate } from "../../../src/server/own
 import { encodePem } from "../../../src/x509/pem.ts";
 import { buildServer, type ServerOptions, type TestServer } from "../../fakes/build-server.ts";
 import { fakeClock } from "../../fakes/fake-clock.ts";
-import { refusalOf, type Refusal } from "../../fakes/in-process.ts";
+import { type Refusal, refusalOf } from "../../fakes/in-process.ts";
 import type { TestKey } from "../../unit/x509/signers.ts";
 
 /** A client certificate: chain without the root, and its key. */
@@ -37,7 +41,12 @@ export interface Served extends TestServer {
 }
 
 /** The limits of the default configuration. */
-const limits: ApiOptions["limits"] = { connections: 4096, anonymousConnections: 256, anonymousLifeMs: 30_000, handshakeMs: 10_000 };
+const limits: ApiOptions["limits"] = {
+  connections: 4096,
+  anonymousConnections: 256,
+  anonymousLifeMs: 30_000,
+  handshakeMs: 10_000,
+};
 
 export async function serve(
   given: Partial<ServerOptions> & { readonly limits?: Partial<ApiOptions["limits"]> } = {},
@@ -45,7 +54,8 @@ export async function serve(
   const stopping = new AbortController();
   // OpenSSL looks at the clock of this machine.
   const server = await buildServer({ clock: fakeClock(new Date()), stopping: stopping.signal, ...given });
-  const renewOwn = (): Promise<OwnCertificate> => makeOwnCertificate({ ...server.issuing, state: server.state, jitter: () => 0 });
+  const renewOwn = (): Promise<OwnCertificate> =>
+    makeOwnCertificate({ ...server.issuing, state: server.state, jitter: () => 0 });
   const api = await listenApi({
     address: { host: "127.0.0.1", port: 0 },
     tls: (await renewOwn()).tls,
@@ -62,7 +72,12 @@ export async function serve(
     clients.push(client);
     return client;
   };
-  const rootPem = Buffer.from(server.state.view().bundle.roots.map((root) => encodePem("CERTIFICATE", root.raw)).join(""));
+  const rootPem = Buffer.from(
+    server.state
+      .view()
+      .bundle.roots.map((root) => encodePem("CERTIFICATE", root.raw))
+      .join(""),
+  );
   const tls = (presented: Presented | undefined): ReturnType<typeof credentials.createSsl> =>
     presented === undefined
       ? credentials.createSsl(rootPem)
@@ -81,7 +96,8 @@ export async function serve(
     api,
     admin,
     renewOwn,
-    issuance: (presented, options = {}) => kept(new IssuanceServiceClient(api.address, tls(presented), { ...own, ...options })),
+    issuance: (presented, options = {}) =>
+      kept(new IssuanceServiceClient(api.address, tls(presented), { ...own, ...options })),
     bundle: (presented) => kept(new BundleServiceClient(api.address, tls(presented), own)),
     health: (presented) => kept(new HealthClient(api.address, tls(presented), own)),
     agentNamed: async (name) => {
@@ -98,14 +114,10 @@ export async function serve(
 }
 
 /** A unary call as a promise; rejects with the ServiceError. */
-export function called<Request, Response>(
-  client: object,
-  method: UnaryMethod<Request, Response>,
-  request: Request,
-): Promise<Response> {
+export function called<Request, Response>(method: UnaryMethod<Request, Response>, request: Request): Promise<Response> {
   return new Promise((resolve, reject) => {
     const options = { deadline: Date.now() + 10_000 };
-    method.call(client, request, new Metadata(), options, (error, response) => (error === null ? resolve(response) : reject(error)));
+    method(request, new Metadata(), options, (error, response) => (error === null ? resolve(response) : reject(error)));
   });
 }
 

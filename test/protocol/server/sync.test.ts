@@ -1,14 +1,19 @@
 import { once } from "node:events";
 import { type ClientDuplexStream, type ServiceError, status } from "@grpc/grpc-js";
 import { afterEach, expect, test } from "vitest";
-import { AgentReport, IdentityState, type SyncRequest, type SyncResponse } from "../../../proto/gen/signet/v1/issuance.ts";
+import {
+  AgentReport,
+  IdentityState,
+  type SyncRequest,
+  type SyncResponse,
+} from "../../../proto/gen/signet/v1/issuance.ts";
 import { prepareIntermediate, rotateWhatIsDue } from "../../../src/authority/rotation.ts";
 import { deleteEntry, updateEntry } from "../../../src/registry/entries.ts";
 import { findNode, getNodeView } from "../../../src/registry/nodes.ts";
 import { type NodeRecord, nodes } from "../../../src/store/collections/nodes.ts";
 import { update } from "../../../src/store/store.ts";
 import { testActor } from "../../fakes/build-server.ts";
-import { type Presented, serve, type Served } from "./served.ts";
+import { type Presented, type Served, serve } from "./served.ts";
 
 const open: Served[] = [];
 afterEach(async () => {
@@ -17,7 +22,12 @@ afterEach(async () => {
 
 type Stream = ClientDuplexStream<SyncRequest, SyncResponse>;
 
-async function synced(): Promise<{ readonly served: Served; readonly one: Presented; readonly stream: Stream; next(): Promise<SyncResponse> }> {
+async function synced(): Promise<{
+  readonly served: Served;
+  readonly one: Presented;
+  readonly stream: Stream;
+  readonly next: () => Promise<SyncResponse>;
+}> {
   const served = await serve();
   open.push(served);
   const one = await served.agentNamed("one");
@@ -65,7 +75,15 @@ test("Sync pushes a new entry at once, its change with a higher revision, its de
   expect(created.entries).toMatchObject({
     full: true,
     revision: BigInt(made.revision),
-    entries: [{ entryId: "e-2", spiffeId: served.id("/svc/a"), dnsNames: ["a.test"], ttlSeconds: 3600, revision: BigInt(made.revision) }],
+    entries: [
+      {
+        entryId: "e-2",
+        spiffeId: served.id("/svc/a"),
+        dnsNames: ["a.test"],
+        ttlSeconds: 3600,
+        revision: BigInt(made.revision),
+      },
+    ],
   });
   const changed = await updateEntry(served.nouns, made, { ttlSeconds: 60 }, testActor);
   expect((await next()).entries?.entries).toMatchObject([{ ttlSeconds: 60, revision: BigInt(changed.revision) }]);
@@ -112,7 +130,15 @@ test("Sync keeps what an agent reports, cut to size, with the server's time", as
       version: "v".repeat(1000),
       heldBackBy: "h".repeat(1000),
       identities: [
-        { spiffeId: served.id("/svc/a"), serialHex: "ab", notAfter, renewAt: notAfter, state: IdentityState.IDENTITY_STATE_WRITE_FAILED, lastError: "e".repeat(1000), entryRevision: 3n },
+        {
+          spiffeId: served.id("/svc/a"),
+          serialHex: "ab",
+          notAfter,
+          renewAt: notAfter,
+          state: IdentityState.IDENTITY_STATE_WRITE_FAILED,
+          lastError: "e".repeat(1000),
+          entryRevision: 3n,
+        },
         { spiffeId: "x", serialHex: "", state: 77 as IdentityState, lastError: "", entryRevision: 0n },
       ],
     }),
@@ -149,7 +175,9 @@ test("Sync gives a slow reader the newest state once it reads again, and not all
   const { served, stream, next } = await synced();
   await next();
   const bulk = Array.from({ length: 99 }, (_, i) => `${"n".repeat(60)}.${"m".repeat(60)}.host-${i}.test`);
-  const made = await Promise.all(Array.from({ length: 60 }, (_, i) => served.entry({ path: `/svc/bulk-${i}`, dnsNames: bulk })));
+  const made = await Promise.all(
+    Array.from({ length: 60 }, (_, i) => served.entry({ path: `/svc/bulk-${i}`, dnsNames: bulk })),
+  );
   stream.pause();
   let last = made[0];
   if (last === undefined) throw new Error("no entry");
@@ -172,7 +200,8 @@ test("Sync keeps only the newest of many reports that come faster than the store
   const { served, stream, next } = await synced();
   await next();
   for (let sequence = 1n; sequence <= 200n; sequence++) stream.write(reportOf({ bundleSequence: sequence }));
-  const last = async (): Promise<bigint | undefined> => (await getNodeView(served.store, served.agent("one"))).report?.bundleSequence;
+  const last = async (): Promise<bigint | undefined> =>
+    (await getNodeView(served.store, served.agent("one"))).report?.bundleSequence;
   await expect.poll(last).toBe(200n);
 });
 

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { establish } from "../../../src/authority/establish.ts";
 import {
   activate,
   destroyRetiredKeys,
@@ -8,13 +9,12 @@ import {
   waitingFor,
 } from "../../../src/authority/rotation.ts";
 import { openTrustState } from "../../../src/authority/trust-state.ts";
-import { establish } from "../../../src/authority/establish.ts";
 import { memoryKeys } from "../../../src/keys/memory.ts";
 import { silentLogger } from "../../../src/platform/logger.ts";
 import { systemRandom } from "../../../src/platform/random.ts";
 import { recordReport } from "../../../src/registry/nodes.ts";
-import { publishDueCrls } from "../../../src/revocation/publish-crls.ts";
 import { readDenyList } from "../../../src/revocation/deny-list.ts";
+import { publishDueCrls } from "../../../src/revocation/publish-crls.ts";
 import { rotationUpkeep } from "../../../src/server/upkeep.ts";
 import { parseTrustDomain } from "../../../src/spiffe/id.ts";
 import { auditEvents } from "../../../src/store/collections/audit-events.ts";
@@ -23,9 +23,9 @@ import { createMemoryStore } from "../../../src/store/memory.ts";
 import { StoreError } from "../../../src/store/store.ts";
 import { parseCertificate } from "../../../src/x509/certificate.ts";
 import { parseCrl, verifyCrl } from "../../../src/x509/crl.ts";
-import { verifySignature } from "../../../src/x509/signature.ts";
 import { validatePath } from "../../../src/x509/path.ts";
-import { buildServer, testActor, type TestServer } from "../../fakes/build-server.ts";
+import { verifySignature } from "../../../src/x509/signature.ts";
+import { buildServer, type TestServer, testActor } from "../../fakes/build-server.ts";
 import { fakeClock } from "../../fakes/fake-clock.ts";
 import { testKey } from "../x509/signers.ts";
 
@@ -37,7 +37,10 @@ const states = (server: TestServer): readonly string[] =>
     .authorities.filter(({ record }) => record.kind === "intermediate")
     .map(({ record }) => `${record.name} ${record.state}`);
 
-const authority = (server: TestServer, name: string): ReturnType<TestServer["state"]["view"]>["authorities"][number] => {
+const authority = (
+  server: TestServer,
+  name: string,
+): ReturnType<TestServer["state"]["view"]>["authorities"][number] => {
   const found = server.state.view().authorities.find(({ record }) => record.name === name);
   if (found === undefined) throw new Error(`no ${name}`);
   return found;
@@ -185,7 +188,9 @@ test("a root key elsewhere: the schedule asks, rotate without it is denied with 
   expect(await server.keys.list()).toEqual(["int-1"]);
   await server.clock.advance(15 * day);
   expect(await rotateWhatIsDue(server.rotation)).toMatchObject({ done: [], rootKeyWanted: true });
-  await expect(prepareIntermediate(server.rotation, { activateFrom: server.clock.now() }, testActor)).rejects.toMatchObject({
+  await expect(
+    prepareIntermediate(server.rotation, { activateFrom: server.clock.now() }, testActor),
+  ).rejects.toMatchObject({
     code: "denied",
     facts: { rule: "root_key_elsewhere", value: "root-1", cure: "signet authority rotate --root-key FILE" },
   });
@@ -205,12 +210,18 @@ test.each(["ec-p256", "ec-p384", "rsa-2048", "ed25519"] as const)(
     const rootKeys = memoryKeys();
     const server = await buildServer({ rootKeys });
     const wish = { activateFrom: server.clock.now() };
-    await expect(prepareIntermediate(server.rotation, { ...wish, rootSigner: testKey(type) }, testActor)).rejects.toMatchObject({
+    await expect(
+      prepareIntermediate(server.rotation, { ...wish, rootSigner: testKey(type) }, testActor),
+    ).rejects.toMatchObject({
       name: "CaError",
       code: "bad_request",
     });
     expect(states(server)).toEqual(["int-1 active"]);
-    const made = await prepareIntermediate(server.rotation, { ...wish, rootSigner: await rootKeys.open("root-1") }, testActor);
+    const made = await prepareIntermediate(
+      server.rotation,
+      { ...wish, rootSigner: await rootKeys.open("root-1") },
+      testActor,
+    );
     expect(made.record.name).toBe("int-2");
   },
 );
@@ -249,7 +260,11 @@ test("prepareIntermediate() brings the activation of a waiting one forward, and 
   expect(sooner.record.name).toBe("int-2");
   expect(sooner.record.activateFrom).toBe(server.clock.now().getTime());
   expect(sooner.record.activateFrom).toBeLessThan(planned ?? 0);
-  const later = await prepareIntermediate(server.rotation, { activateFrom: new Date(server.clock.now().getTime() + day) }, testActor);
+  const later = await prepareIntermediate(
+    server.rotation,
+    { activateFrom: new Date(server.clock.now().getTime() + day) },
+    testActor,
+  );
   expect(later.record.activateFrom).toBe(server.clock.now().getTime());
 });
 
@@ -277,14 +292,27 @@ test("a restart mints nothing: the same authorities, keys, sequences and CRLs", 
 
 test("establish() refuses a store that has a trust domain", async () => {
   const server = await buildServer();
-  const deps = { store: server.store, keys: memoryKeys(), rootKeys: memoryKeys(), clock: server.clock, random: systemRandom };
-  const wish = { trustDomain: parseTrustDomain("new.example"), keyType: "ec-p256", rootTtlSeconds: 1000, intermediateTtlSeconds: 100 } as const;
+  const deps = {
+    store: server.store,
+    keys: memoryKeys(),
+    rootKeys: memoryKeys(),
+    clock: server.clock,
+    random: systemRandom,
+  };
+  const wish = {
+    trustDomain: parseTrustDomain("new.example"),
+    keyType: "ec-p256",
+    rootTtlSeconds: 1000,
+    intermediateTtlSeconds: 100,
+  } as const;
   await expect(establish(deps, wish, testActor)).rejects.toMatchObject({ code: "exists" });
 });
 
 test("buildServer() of another trust domain than the store's is refused", async () => {
   const server = await buildServer();
-  await expect(buildServer({ store: server.store, trustDomain: "new.example" })).rejects.toMatchObject({ code: "bad_request" });
+  await expect(buildServer({ store: server.store, trustDomain: "new.example" })).rejects.toMatchObject({
+    code: "bad_request",
+  });
 });
 
 test("buildServer() with a lifetime over a quarter of the intermediate's is refused with the cure", async () => {
@@ -327,19 +355,29 @@ test("a key that a kill left without an authority is made anew, and nobody used 
 test("a successor lives as long as the one it follows, or as configured, and may have another key type", async () => {
   const server = await buildServer();
   await server.clock.advance(day);
-  const made = await prepareIntermediate(server.rotation, { activateFrom: server.clock.now(), keyType: "ec-p384" }, testActor);
+  const made = await prepareIntermediate(
+    server.rotation,
+    { activateFrom: server.clock.now(), keyType: "ec-p384" },
+    testActor,
+  );
   expect(made.certificate.notAfter.getTime() - server.clock.now().getTime()).toBe(30 * day);
   expect(made.certificate.publicKey.type).toBe("ec-p384");
   const settings = { ...server.rotation.settings, intermediateTtlSeconds: 86_400 * 10 };
   const other = await buildServer();
-  const short = await prepareIntermediate({ ...other.rotation, settings }, { activateFrom: other.clock.now() }, testActor);
+  const short = await prepareIntermediate(
+    { ...other.rotation, settings },
+    { activateFrom: other.clock.now() },
+    testActor,
+  );
   expect(short.certificate.notAfter.getTime() - other.clock.now().getTime()).toBe(10 * day);
 });
 
 test("prepareIntermediate() is denied when the root ends before the new one would", async () => {
   const server = await buildServer({ rootTtlSeconds: 40 * 86_400 });
   await server.clock.advance(15 * day);
-  await expect(prepareIntermediate(server.rotation, { activateFrom: server.clock.now() }, testActor)).rejects.toMatchObject({
+  await expect(
+    prepareIntermediate(server.rotation, { activateFrom: server.clock.now() }, testActor),
+  ).rejects.toMatchObject({
     code: "denied",
     facts: { rule: "authority_ends" },
   });
@@ -354,7 +392,8 @@ test("publishDueCrls() signs an intermediate's CRL anew each day with a higher n
   await server.clock.advance(1);
   expect(await publishDueCrls(server.rotation)).toEqual(["int-1"]);
   const view = server.state.view();
-  const number = (of: typeof view): bigint | undefined => of.crls.find(({ value }) => value.authority === "int-1")?.value.number;
+  const number = (of: typeof view): bigint | undefined =>
+    of.crls.find(({ value }) => value.authority === "int-1")?.value.number;
   expect(number(view)).toBe((number(before) ?? 0n) + 1n);
   expect(view.trust.value.deniedSequence).toBe(before.trust.value.deniedSequence + 1n);
   expectGoodCrls(server);
@@ -397,9 +436,11 @@ test("reload() that fails keeps the last reading, and concurrent ones never brin
   failing = false;
   held = true;
   const old = state.reload();
-  await new Promise(setImmediate);
+  await expect.poll(() => gets.length).toBe(1);
   await prepareIntermediate(server.rotation, { activateFrom: clock.now() }, testActor);
   const later = [state.reload(), state.reload()];
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+  expect(gets).toHaveLength(1); // The next reading has not begun.
   held = false;
   for (const go of gets) go();
   await old;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { nextSteps, type RotationSettings, scheduleOf } from "../../../src/authority/schedule.ts";
 import type { Authority } from "../../../src/authority/authority.ts";
+import { nextSteps, type RotationSettings, scheduleOf } from "../../../src/authority/schedule.ts";
 import type { TrustView } from "../../../src/authority/trust-state.ts";
 import { after, buildCa } from "../../fakes/build-ca.ts";
 import { authority, now } from "../issuing/facts.ts";

@@ -162,7 +162,11 @@ const cases: readonly Case[] = [
   {
     what: "a CSR with an unknown critical extension",
     csr: csrWith(unknownExtension(5, true)),
-    denied: { rule: "csr_asks_more", value: "the critical extension 1.3.6.1.4.1.99999.5", limit: "none that is not known" },
+    denied: {
+      rule: "csr_asks_more",
+      value: "the critical extension 1.3.6.1.4.1.99999.5",
+      limit: "none that is not known",
+    },
   },
   {
     what: "a CSR with an e-mail address",
@@ -232,7 +236,11 @@ const cases: readonly Case[] = [
   {
     what: "an entry with a wildcard over the server's DNS name",
     facts: { entry: entryOf({ dnsNames: ["*.prod.example"] }) },
-    denied: { rule: "server_name", value: "*.prod.example", cure: "signet entry update e-1 --remove-dns *.prod.example" },
+    denied: {
+      rule: "server_name",
+      value: "*.prod.example",
+      cure: "signet entry update e-1 --remove-dns *.prod.example",
+    },
   },
   {
     what: "an entry with the server's address",
@@ -261,7 +269,7 @@ const cases: readonly Case[] = [
   },
   {
     what: "an authority that ends before half of the life",
-    facts: { issuer: authority(short), now: after(now, 1) , entry: entryOf({ ttlSeconds: 2000 }) },
+    facts: { issuer: authority(short), now: after(now, 1), entry: entryOf({ ttlSeconds: 2000 }) },
     denied: { rule: "authority_ends", value: "2000 s", limit: "999 s", cure: "signet authority rotate" },
   },
   {
@@ -345,7 +353,11 @@ test("decide() never yields a name outside the entry, whatever CSR and entry say
   let granted = 0;
   fc.assert(
     fc.property(
-      fc.record({ uris: fc.array(uri, { maxLength: 2 }), dns: fc.array(dns, { maxLength: 3 }), ips: fc.array(ip, { maxLength: 2 }) }),
+      fc.record({
+        uris: fc.array(uri, { maxLength: 2 }),
+        dns: fc.array(dns, { maxLength: 3 }),
+        ips: fc.array(ip, { maxLength: 2 }),
+      }),
       fc.record({ dnsNames: fc.uniqueArray(dns, { maxLength: 3 }), ipAddresses: fc.uniqueArray(ip, { maxLength: 2 }) }),
       (asked, held) => {
         const decision = decide(csrFor(asked), factsOf({ entry: entryOf(held) }));

@@ -17,7 +17,7 @@ import { extensionRequest, requestOf } from "../x509/build-request.ts";
 const ca = buildCa();
 
 export const now: Date = ca.at;
-export const trustDomain: TrustDomain = parseTrustDomain("prod.example");
+const trustDomain: TrustDomain = parseTrustDomain("prod.example");
 export const agentOne: SpiffeId = parseSpiffeId("spiffe://prod.example/agent/one");
 export const svcA: SpiffeId = parseSpiffeId("spiffe://prod.example/svc/a");
 
@@ -25,7 +25,10 @@ export function profile(name: ProfileName): Profile {
   return profiles({ serverSeconds: 86_400, agentSeconds: 86_400, workloadSeconds: 3600 })[name];
 }
 
-export function authority(certificate: Certificate = ca.intermediate, fields: Partial<AuthorityRecord> = {}): Authority {
+export function authority(
+  certificate: Certificate = ca.intermediate,
+  fields: Partial<AuthorityRecord> = {},
+): Authority {
   const record: AuthorityRecord = {
     name: "int-1",
     kind: "intermediate",
@@ -107,7 +110,9 @@ export interface AskedNames {
 /** A CSR that asks for these names; without any it has no such extension. */
 export function csrFor({ uris = [], dns = [], ips = [] }: AskedNames = {}): ParsedCsr {
   const names = [...uris.map(uriName), ...dns.map(dnsName), ...ips.map(ipName)];
-  return parseCsr(requestOf({ attributes: names.length === 0 ? [] : [extensionRequest(subjectAltNameExtension(names, true))] }));
+  return parseCsr(
+    requestOf({ attributes: names.length === 0 ? [] : [extensionRequest(subjectAltNameExtension(names, true))] }),
+  );
 }
 
 /** A CSR that asks for these extensions. */

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { activate, prepareIntermediate } from "../../../src/authority/rotation.ts";
 import { openTrustState } from "../../../src/authority/trust-state.ts";
 import type { Caller } from "../../../src/issuing/caller.ts";
-import { issue, type IssueRequest } from "../../../src/issuing/issue.ts";
+import { type IssueRequest, issue } from "../../../src/issuing/issue.ts";
 import { CaError } from "../../../src/registry/ca-error.ts";
 import { deleteEntry, getEntry, updateEntry } from "../../../src/registry/entries.ts";
 import { findNode } from "../../../src/registry/nodes.ts";
@@ -17,12 +17,12 @@ import { type Op, putIfAbsent, StoreError, update } from "../../../src/store/sto
 import { parseCertificate } from "../../../src/x509/certificate.ts";
 import { buildCsr } from "../../../src/x509/csr.ts";
 import { validatePath } from "../../../src/x509/path.ts";
-import { buildServer, sha256Hex, testActor, type TestServer } from "../../fakes/build-server.ts";
+import { buildServer, sha256Hex, type TestServer, testActor } from "../../fakes/build-server.ts";
 import { fakeClock } from "../../fakes/fake-clock.ts";
 import { testKey } from "../x509/signers.ts";
 
 /** A server whose store does as `faults` says once it is armed. */
-async function faultyServer(faults: MemoryFaults): Promise<{ readonly server: TestServer; arm(): void }> {
+async function faultyServer(faults: MemoryFaults): Promise<{ readonly server: TestServer; readonly arm: () => void }> {
   const clock = fakeClock();
   let armed = false;
   const store = createMemoryStore({
@@ -56,7 +56,8 @@ const issueEvents = async (server: TestServer): Promise<readonly string[]> =>
     .filter(({ value }) => value.action === "certificate.issue")
     .map(({ value }) => value.subject);
 
-const storedCount = async (server: TestServer): Promise<number> => (await server.store.stats()).counts["certificates"] ?? 0;
+const storedCount = async (server: TestServer): Promise<number> =>
+  (await server.store.stats()).counts["certificates"] ?? 0;
 
 async function requestOf(server: TestServer, more: Partial<IssueRequest> = {}): Promise<IssueRequest> {
   return {
@@ -216,7 +217,11 @@ test("issue() takes the authority that became active meanwhile, also when this p
 });
 
 test.each([
-  { what: "failed before anything was stored", fault: { before: () => new StoreError("unavailable", "planted") }, code: "unavailable" },
+  {
+    what: "failed before anything was stored",
+    fault: { before: () => new StoreError("unavailable", "planted") },
+    code: "unavailable",
+  },
   { what: "is full", fault: { before: () => new StoreError("overloaded", "planted") }, code: "unavailable" },
   { what: "is in doubt and stored nothing", fault: { write: () => "fail" }, code: "in_doubt" },
   { what: "is in doubt and stored it", fault: { write: () => "fail_stored" }, code: "in_doubt" },
@@ -259,11 +264,17 @@ test("issue() gives the server's own certificate the configured names, and no wo
   const server = await buildServer({ config: { names } });
   await server.join();
   await server.entry({ dnsNames: ["ca.prod.example"] }); // The room is told of no server names here: the line must object.
-  await expect(server.issue("one", "/svc/a")).rejects.toMatchObject({ facts: { rule: "server_name", value: "ca.prod.example" } });
+  await expect(server.issue("one", "/svc/a")).rejects.toMatchObject({
+    facts: { rule: "server_name", value: "ca.prod.example" },
+  });
   await server.entry({ path: "/svc/local", dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"] });
   expect((await server.issue("one", "/svc/local")).record.dnsNames).toEqual(["localhost"]);
   const own = await makeOwnCertificate({ ...server.issuing, state: server.state, jitter: () => 1 });
-  expect(own.record).toMatchObject({ dnsNames: ["ca.prod.example", "localhost"], ipAddresses: ["192.0.2.100"], profile: "server" });
+  expect(own.record).toMatchObject({
+    dnsNames: ["ca.prod.example", "localhost"],
+    ipAddresses: ["192.0.2.100"],
+    profile: "server",
+  });
   expect(own.renewAt.getTime()).toBe(own.record.issuedAt + 0.6 * own.record.ttlSeconds * 1000);
 });
 

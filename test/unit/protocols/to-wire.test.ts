@@ -1,28 +1,28 @@
 import { expect, test } from "vitest";
+import { bundleFromWire, denyListFromWire, entryFromWire, issuedFromWire } from "../../../agent/from-wire.ts";
 import { Bundle } from "../../../proto/gen/signet/v1/bundle.ts";
 import {
   AgentReport,
-  Certificate as WireCertificate,
   DenyList,
   EntryUpdate,
   IdentityReport,
   IdentityState,
+  Certificate as WireCertificate,
 } from "../../../proto/gen/signet/v1/issuance.ts";
+import { silentLogger } from "../../../src/platform/logger.ts";
+import { identityToWire } from "../../../src/protocols/admin/nodes.ts";
 import { caErrorOf, errorDetail, grpcStatus } from "../../../src/protocols/grpc-call.ts";
 import { grpcTable } from "../../../src/protocols/grpc-table.ts";
 import { certificateToWire } from "../../../src/protocols/issuance/certificate-to-wire.ts";
 import { entryUpdate } from "../../../src/protocols/issuance/entries-to-wire.ts";
 import { reportFromWire } from "../../../src/protocols/issuance/sync.ts";
-import { identityToWire } from "../../../src/protocols/admin/nodes.ts";
 import { bundleToWire, denyListToWire } from "../../../src/protocols/trust-to-wire.ts";
-import { silentLogger } from "../../../src/platform/logger.ts";
 import { CaError, caErrorCodes } from "../../../src/registry/ca-error.ts";
 import { decodeFailure } from "../../../src/sdk/rpc.ts";
-import { jsonCodec } from "../../../src/store/json-codec.ts";
 import type { NodeReportRecord } from "../../../src/store/collections/node-reports.ts";
+import { jsonCodec } from "../../../src/store/json-codec.ts";
 import { StoreError } from "../../../src/store/store.ts";
 import { parseCertificate } from "../../../src/x509/certificate.ts";
-import { bundleFromWire, denyListFromWire, entryFromWire, issuedFromWire } from "../../../agent/from-wire.ts";
 import { buildServer } from "../../fakes/build-server.ts";
 import { agentOne, entryOf, now, svcA } from "../issuing/facts.ts";
 
@@ -43,10 +43,7 @@ test("denyListToWire() and the agent's denyListFromWire() are each other's inver
     { authorityKeyId: "cd".repeat(20), serialHex: "*" },
   ];
   const list = { sequence: 7n, denied, crlsDer: crls.map(({ value }) => value.der) };
-  const { denyList, crlsDer } = denyListFromWire(wired(denyListToWire(list), DenyList)) as never as {
-    denyList: object;
-    crlsDer: readonly Uint8Array[];
-  };
+  const { denyList, crlsDer } = denyListFromWire(wired(denyListToWire(list), DenyList));
   expect(denyList).toEqual({ sequence: 7n, denied });
   expect(crlsDer.map((der) => new Uint8Array(der))).toEqual(list.crlsDer);
 });
@@ -97,9 +94,23 @@ test("certificateToWire() and the agent's issuedFromWire() keep every field", as
 const peer = { id: agentOne, address: "192.0.2.9:1" };
 
 test("reportFromWire() and identityToWire() are each other's inverse for every state that has a name", () => {
-  for (const state of Object.values(IdentityState).filter((each): each is IdentityState => typeof each === "number" && each > 0)) {
-    const identity = { spiffeId: svcA, serialHex: "ab", notAfter: now, renewAt: now, state, lastError: "e", entryRevision: 4n };
-    const [kept] = reportFromWire(peer, wired(AgentReport.fromPartial({ identities: [identity] }), AgentReport), now).identities;
+  for (const state of Object.values(IdentityState).filter(
+    (each): each is IdentityState => typeof each === "number" && each > 0,
+  )) {
+    const identity = {
+      spiffeId: svcA,
+      serialHex: "ab",
+      notAfter: now,
+      renewAt: now,
+      state,
+      lastError: "e",
+      entryRevision: 4n,
+    };
+    const [kept] = reportFromWire(
+      peer,
+      wired(AgentReport.fromPartial({ identities: [identity] }), AgentReport),
+      now,
+    ).identities;
     if (kept === undefined) throw new Error("the identity is missing");
     expect(wired(identityToWire(kept), IdentityReport)).toEqual(identity);
   }
@@ -114,14 +125,21 @@ test("reportFromWire() keeps whatever an agent sends in a form that the store ta
     entryRevision: 2n ** 64n - 1n,
     agentTime: far,
     version: "\u0000\u202e".repeat(500),
-    identities: Array.from({ length: 6000 }, () => ({ spiffeId: "x".repeat(3000), notAfter: far, renewAt: far, state: 99 as IdentityState })),
+    identities: Array.from({ length: 6000 }, () => ({
+      spiffeId: "x".repeat(3000),
+      notAfter: far,
+      renewAt: far,
+      state: 99 as IdentityState,
+    })),
   });
   const report = reportFromWire(peer, strange, now);
   expect(codec.decode(codec.encode(report), 1)).toEqual(report);
   expect(report.identities).toHaveLength(5000);
   expect(report.identities[0]).toMatchObject({ notAfter: 0, renewAt: 0, state: "memory" });
   expect(report.clockOffsetMs).toBe(-now.getTime());
-  const huge = AgentReport.decode(Uint8Array.from([0x2a, 10, 0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]));
+  const huge = AgentReport.decode(
+    Uint8Array.from([0x2a, 10, 0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+  );
   expect(() => codec.encode(reportFromWire(peer, huge, now))).not.toThrow();
 });
 
@@ -137,7 +155,16 @@ test.each(caErrorCodes)("grpcStatus() of %s is what the command line's decodeFai
   const status = grpcStatus(grpcTable, error);
   expect(status.code).toBe(grpcTable[code]);
   const failure = decodeFailure(Object.assign(new Error(status.details), status));
-  expect(failure).toMatchObject({ code, rule: "no_entry", detail: "no, for a reason", value: "v", limit: "l", cure: "signet entry list", retry: "later", retryAfterSeconds: 7 });
+  expect(failure).toMatchObject({
+    code,
+    rule: "no_entry",
+    detail: "no, for a reason",
+    value: "v",
+    limit: "l",
+    cure: "signet entry list",
+    retry: "later",
+    retryAfterSeconds: 7,
+  });
   expect(errorDetail(new CaError(code, "d"))).toMatchObject({ code, detail: "d", rule: "", cure: "" });
 });
 
@@ -146,11 +173,20 @@ test("caErrorOf() keeps the nouns' errors, names the store's, and hides all othe
   const deps = { log: { ...silentLogger, error: (fields: object) => void logged.push(fields) }, errorId: () => "id-1" };
   const own = new CaError("denied", "no");
   expect(caErrorOf(deps, own)).toBe(own);
-  expect(caErrorOf(deps, new StoreError("in_doubt", "disk"))).toMatchObject({ code: "in_doubt", facts: { retry: "later" } });
+  expect(caErrorOf(deps, new StoreError("in_doubt", "disk"))).toMatchObject({
+    code: "in_doubt",
+    facts: { retry: "later" },
+  });
   expect(caErrorOf(deps, new StoreError("overloaded", "disk"))).toMatchObject({ code: "unavailable" });
   expect(caErrorOf(deps, new StoreError("closed", "disk"))).toMatchObject({ code: "unavailable" });
   expect(logged).toEqual([]);
-  for (const thrown of [new TypeError("secret"), "secret", undefined, new StoreError("damaged", "secret"), new CaError("internal", "secret")]) {
+  for (const thrown of [
+    new TypeError("secret"),
+    "secret",
+    undefined,
+    new StoreError("damaged", "secret"),
+    new CaError("internal", "secret"),
+  ]) {
     const error = caErrorOf(deps, thrown);
     expect(error.code).toBe("internal");
     expect(error.message).toBe("internal error id-1: the server's log says more");

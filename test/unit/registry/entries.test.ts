@@ -1,9 +1,16 @@
 import { expect, test } from "vitest";
 import type { Announcement } from "../../../src/registry/announcements.ts";
-import { createEntry, deleteEntry, entriesOfAgent, findEntry, getEntry, updateEntry } from "../../../src/registry/entries.ts";
+import {
+  createEntry,
+  deleteEntry,
+  entriesOfAgent,
+  findEntry,
+  getEntry,
+  updateEntry,
+} from "../../../src/registry/entries.ts";
 import { spiffeId } from "../../../src/spiffe/id.ts";
-import { auditEvents, type AuditEvent } from "../../../src/store/collections/audit-events.ts";
-import { buildServer, testActor, type TestServer } from "../../fakes/build-server.ts";
+import { type AuditEvent, auditEvents } from "../../../src/store/collections/audit-events.ts";
+import { buildServer, type TestServer, testActor } from "../../fakes/build-server.ts";
 
 const trail = async (server: TestServer): Promise<readonly AuditEvent[]> =>
   (await Array.fromAsync(server.store.scan(auditEvents, "key")))
@@ -40,9 +47,15 @@ test("createEntry() numbers entries, fills in defaults, audits, announces and ca
 test("createEntry() refuses a second entry of the same agent and ID, and takes the ID for another agent", async () => {
   const server = await buildServer();
   await server.entry();
-  await expect(server.entry()).rejects.toMatchObject({ code: "exists", facts: { cure: "signet entry update e-1 --help" } });
+  await expect(server.entry()).rejects.toMatchObject({
+    code: "exists",
+    facts: { cure: "signet entry update e-1 --help" },
+  });
   await server.entry({ agent: "two" });
-  await expect(getEntry(server.nouns, "/svc/a")).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining("e-1, e-2") });
+  await expect(getEntry(server.nouns, "/svc/a")).rejects.toMatchObject({
+    code: "conflict",
+    message: expect.stringContaining("e-1, e-2"),
+  });
 });
 
 test.each([
@@ -55,16 +68,22 @@ test.each([
   { path: "/device/printer/7", code: "denied" },
 ])("createEntry() refuses an entry for $path by name_space", async ({ path, code }) => {
   const server = await buildServer();
-  await expect(server.entry({ path })).rejects.toMatchObject({ code, facts: { rule: "name_space", value: server.id(path) } });
+  await expect(server.entry({ path })).rejects.toMatchObject({
+    code,
+    facts: { rule: "name_space", value: server.id(path) },
+  });
   expect(await trail(server)).toEqual([]);
 });
 
 test("createEntry() refuses IDs of another trust domain and parents that are no agents", async () => {
   const server = await buildServer();
   const other = spiffeId("other.example" as never, "/svc/a");
-  const create = (spiffeId: never, agentId: never): Promise<unknown> => createEntry(server.nouns, { spiffeId, agentId }, testActor);
+  const create = (spiffeId: never, agentId: never): Promise<unknown> =>
+    createEntry(server.nouns, { spiffeId, agentId }, testActor);
   await expect(create(other as never, server.agent("one") as never)).rejects.toMatchObject({ code: "bad_request" });
-  await expect(create(server.id("/svc/a") as never, server.id("/svc/b") as never)).rejects.toMatchObject({ code: "bad_request" });
+  await expect(create(server.id("/svc/a") as never, server.id("/svc/b") as never)).rejects.toMatchObject({
+    code: "bad_request",
+  });
   await expect(create(server.id("/svc/a") as never, server.id("/signet/server") as never)).rejects.toMatchObject({
     code: "bad_request",
   });
@@ -85,13 +104,21 @@ test.each([
   { what: "a wildcard alone", fields: { dnsNames: ["*"] }, code: "bad_request" },
   { what: "an address with a prefix", fields: { ipAddresses: ["192.0.2.0/24"] }, code: "bad_request" },
   { what: "an address with a zone", fields: { ipAddresses: ["fe80::1%eth0"] }, code: "bad_request" },
-  { what: "a hundred names", fields: { dnsNames: Array.from({ length: 100 }, (_, i) => `n${i}.test`) }, code: "bad_request" },
+  {
+    what: "a hundred names",
+    fields: { dnsNames: Array.from({ length: 100 }, (_, i) => `n${i}.test`) },
+    code: "bad_request",
+  },
   { what: "a selector without a value", fields: { selectors: ["unix:"] }, code: "bad_request" },
   { what: "a selector with a line break", fields: { selectors: ["unix:uid:1\n"] }, code: "bad_request" },
   { what: "a hint with a line break", fields: { hint: "a\nb" }, code: "bad_request" },
 ])("createEntry() refuses $what", async ({ fields, code, rule }) => {
   const server = await buildServer();
-  await expect(server.entry(fields)).rejects.toMatchObject({ name: "CaError", code, facts: rule === undefined ? {} : { rule } });
+  await expect(server.entry(fields)).rejects.toMatchObject({
+    name: "CaError",
+    code,
+    facts: rule === undefined ? {} : { rule },
+  });
   expect((await server.store.stats()).counts["entries"] ?? 0).toBe(0);
 });
 
@@ -99,7 +126,11 @@ test("createEntry() refuses the server's own names, a wildcard over them too, an
   const server = await buildServer();
   const nouns = { ...server.nouns, serverNames: new Set(["ca.prod.example", "192.0.2.100"]) };
   const create = (dnsNames: readonly string[], ipAddresses: readonly string[] = []): Promise<unknown> =>
-    createEntry(nouns, { spiffeId: server.id("/svc/a"), agentId: server.agent("one"), dnsNames, ipAddresses }, testActor);
+    createEntry(
+      nouns,
+      { spiffeId: server.id("/svc/a"), agentId: server.agent("one"), dnsNames, ipAddresses },
+      testActor,
+    );
   await expect(create(["ca.prod.example"])).rejects.toMatchObject({ facts: { rule: "server_name" } });
   await expect(create(["CA.prod.example"])).rejects.toMatchObject({ facts: { rule: "server_name" } });
   await expect(create(["*.prod.example"])).rejects.toMatchObject({ facts: { rule: "server_name" } });
@@ -129,7 +160,11 @@ test("updateEntry() changes what is named, raises the revision, and audits befor
   const changed = await updateEntry(server.nouns, made, { ttlSeconds: 60 }, testActor);
   expect(changed.revision).toBeGreaterThan(made.revision);
   expect(changed.value).toEqual({ ...made.value, ttlSeconds: 60, updatedAt: made.value.updatedAt + 5000 });
-  expect((await trail(server)).at(-1)).toMatchObject({ action: "entry.update", before: made.value, after: changed.value });
+  expect((await trail(server)).at(-1)).toMatchObject({
+    action: "entry.update",
+    before: made.value,
+    after: changed.value,
+  });
 });
 
 test("updateEntry() of two admins who read the same revision: one wins, the other hears of a conflict", async () => {
@@ -140,7 +175,9 @@ test("updateEntry() of two admins who read the same revision: one wins, the othe
     updateEntry(server.nouns, made, { hint: "second" }, testActor),
   ]);
   expect(both.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
-  expect(both[1]).toMatchObject({ reason: { code: "conflict", facts: { retry: "later", cure: "signet entry show e-1" } } });
+  expect(both[1]).toMatchObject({
+    reason: { code: "conflict", facts: { retry: "later", cure: "signet entry show e-1" } },
+  });
   expect((await getEntry(server.nouns, "e-1")).value.hint).toBe("first");
   expect(await trail(server)).toHaveLength(2);
 });
@@ -148,8 +185,12 @@ test("updateEntry() of two admins who read the same revision: one wins, the othe
 test("updateEntry() checks what createEntry() checks", async () => {
   const server = await buildServer();
   const made = await server.entry();
-  await expect(updateEntry(server.nouns, made, { ttlSeconds: 1 }, testActor)).rejects.toMatchObject({ code: "bad_request" });
-  await expect(updateEntry(server.nouns, made, { dnsNames: ["a..b"] }, testActor)).rejects.toMatchObject({ code: "bad_request" });
+  await expect(updateEntry(server.nouns, made, { ttlSeconds: 1 }, testActor)).rejects.toMatchObject({
+    code: "bad_request",
+  });
+  await expect(updateEntry(server.nouns, made, { dnsNames: ["a..b"] }, testActor)).rejects.toMatchObject({
+    code: "bad_request",
+  });
 });
 
 test("deleteEntry() takes the right away and remembers the deletion with a higher revision", async () => {
@@ -160,7 +201,10 @@ test("deleteEntry() takes the right away and remembers the deletion with a highe
   const deleted = await deleteEntry(server.nouns, made, testActor);
   expect(deleted.revision).toBeGreaterThan(made.revision);
   expect(await findEntry(server.store, server.agent("one"), server.id("/svc/a"))).toBeUndefined();
-  await expect(getEntry(server.nouns, "e-1")).rejects.toMatchObject({ code: "not_found", facts: { cure: "signet entry list" } });
+  await expect(getEntry(server.nouns, "e-1")).rejects.toMatchObject({
+    code: "not_found",
+    facts: { cure: "signet entry list" },
+  });
   expect(await entriesOfAgent(server.store, server.agent("one"))).toMatchObject([
     { revision: deleted.revision, value: { entryId: "e-1", deletedAt: server.clock.now().getTime() } },
   ]);
@@ -183,7 +227,9 @@ test("deleteEntry() of what was changed or deleted meanwhile is a conflict", asy
   const made = await server.entry();
   await deleteEntry(server.nouns, made, testActor);
   await expect(deleteEntry(server.nouns, made, testActor)).rejects.toMatchObject({ code: "conflict" });
-  await expect(updateEntry(server.nouns, made, { hint: "back" }, testActor)).rejects.toMatchObject({ code: "conflict" });
+  await expect(updateEntry(server.nouns, made, { hint: "back" }, testActor)).rejects.toMatchObject({
+    code: "conflict",
+  });
   expect(await findEntry(server.store, server.agent("one"), server.id("/svc/a"))).toBeUndefined();
 });
 

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { prepareIntermediate, rotateWhatIsDue } from "../../../src/authority/rotation.ts";
-import { createToken, getToken, revokeToken, tokenState } from "../../../src/registry/tokens.ts";
 import { findNode, liveNodes, nodeState } from "../../../src/registry/nodes.ts";
+import { createToken, getToken, revokeToken, tokenState } from "../../../src/registry/tokens.ts";
+import { parseJoinString } from "../../../src/spiffe/join-string.ts";
 import { auditEvents } from "../../../src/store/collections/audit-events.ts";
 import { certificates } from "../../../src/store/collections/certificates.ts";
 import { type NodeRecord, nodes } from "../../../src/store/collections/nodes.ts";
@@ -10,8 +11,7 @@ import { type RevocationRecord, revocations } from "../../../src/store/collectio
 import { type TokenRecord, tokens } from "../../../src/store/collections/tokens.ts";
 import { createMemoryStore } from "../../../src/store/memory.ts";
 import { putIfAbsent, update } from "../../../src/store/store.ts";
-import { parseJoinString } from "../../../src/spiffe/join-string.ts";
-import { buildServer, sha256Hex, testActor, type TestServer } from "../../fakes/build-server.ts";
+import { buildServer, sha256Hex, type TestServer, testActor } from "../../fakes/build-server.ts";
 import { fakeClock } from "../../fakes/fake-clock.ts";
 import { inProcess, Refusal } from "../../fakes/in-process.ts";
 import { type TestKey, testKey } from "../x509/signers.ts";
@@ -40,12 +40,20 @@ test("createToken() keeps the hash of the secret only, and the string pins every
   const wanted = { subject: server.agent("one"), ttlSeconds: 60, addresses: ["ca.test:7443"], rootPins: pins };
   const { token, joinString } = await createToken(server.nouns, wanted, testActor);
   const parsed = parseJoinString(joinString);
-  expect(parsed).toMatchObject({ kind: "agent", subject: server.agent("one"), addresses: ["ca.test:7443"], rootPins: pins });
+  expect(parsed).toMatchObject({
+    kind: "agent",
+    subject: server.agent("one"),
+    addresses: ["ca.test:7443"],
+    rootPins: pins,
+  });
   expect(token.secretSha256).toBe(sha256Hex(parsed.secret));
   const secretHex = Buffer.from(parsed.secret).toString("hex");
-  for await (const { value } of server.store.scan(tokens, "key")) expect(JSON.stringify(value)).not.toContain(secretHex);
+  for await (const { value } of server.store.scan(tokens, "key"))
+    expect(JSON.stringify(value)).not.toContain(secretHex);
   for await (const { value } of server.store.scan(auditEvents, "key")) {
-    expect(JSON.stringify(value, (_, each: unknown) => (typeof each === "bigint" ? String(each) : each))).not.toContain(secretHex);
+    expect(JSON.stringify(value, (_, each: unknown) => (typeof each === "bigint" ? String(each) : each))).not.toContain(
+      secretHex,
+    );
   }
   expect(await actions(server)).toContain("token.create");
 });
@@ -77,7 +85,9 @@ test("getToken() finds by 4 digits, revokeToken() is the same twice, and refuses
   expect((await actions(server)).filter((action) => action === "token.revoke")).toHaveLength(1);
   const used = await server.token("two");
   await inProcess(server).join(used, server.agent("two"), newKey());
-  await expect(revokeToken(server.nouns, (await tokenOf(server, used)).tokenId, testActor)).rejects.toMatchObject({ code: "conflict" });
+  await expect(revokeToken(server.nouns, (await tokenOf(server, used)).tokenId, testActor)).rejects.toMatchObject({
+    code: "conflict",
+  });
 });
 
 test("Attest(join) commits string, node and certificate as one, and the same key gets the same certificate again", async () => {
@@ -87,7 +97,11 @@ test("Attest(join) commits string, node and certificate as one, and the same key
   const key = newKey();
   const first = await calls.join(secret, server.agent("one"), key);
   const { serialHex } = first.certificate ?? { serialHex: "" };
-  expect((await tokenOf(server, secret)).used).toMatchObject({ serialHex, authority: "int-1", spkiSha256: sha256Hex(key.spkiDer) });
+  expect((await tokenOf(server, secret)).used).toMatchObject({
+    serialHex,
+    authority: "int-1",
+    spkiSha256: sha256Hex(key.spkiDer),
+  });
   expect((await findNode(server.store, server.agent("one")))?.value).toMatchObject({ state: "member", serialHex });
   const again = await calls.join(secret, server.agent("one"), key);
   expect(again.certificate?.chainDer).toEqual(first.certificate?.chainDer);
@@ -119,7 +133,9 @@ test("Attest(join) with one string by 100 keys at once has one winner, the other
   const server = await buildServer();
   const calls = inProcess(server);
   const secret = await server.token();
-  const all = await Promise.allSettled(Array.from({ length: 100 }, () => calls.join(secret, server.agent("one"), newKey())));
+  const all = await Promise.allSettled(
+    Array.from({ length: 100 }, () => calls.join(secret, server.agent("one"), newKey())),
+  );
   expect(all.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
   for (const each of all) if (each.status === "rejected") expect((each.reason as Refusal).code).toBe("token_used");
   expect((await server.store.stats()).counts["certificates"]).toBe(1);
@@ -149,7 +165,9 @@ test("Attest(join) refuses a string whose end came, also to the key that used it
   const key = newKey();
   await inProcess(server).join(secret, server.agent("one"), key);
   await server.clock.advance(61_000);
-  await expect(inProcess(server).join(secret, server.agent("one"), key)).rejects.toMatchObject({ code: "token_expired" });
+  await expect(inProcess(server).join(secret, server.agent("one"), key)).rejects.toMatchObject({
+    code: "token_expired",
+  });
 });
 
 test("Attest(join) refuses a revoked string, an unknown one, one for another agent, and no secret at all", async () => {
@@ -162,16 +180,26 @@ test("Attest(join) refuses a revoked string, an unknown one, one for another age
   await expect(calls.join(unknown, server.agent("one"), newKey())).rejects.toMatchObject({ code: "token_unknown" });
   const forTwo = await server.token("two");
   await expect(calls.join(forTwo, server.agent("one"), newKey())).rejects.toMatchObject({ code: "token_unknown" });
-  await expect(calls.join(new Uint8Array(), server.agent("one"), newKey())).rejects.toMatchObject({ code: "token_unknown" });
+  await expect(calls.join(new Uint8Array(), server.agent("one"), newKey())).rejects.toMatchObject({
+    code: "token_unknown",
+  });
   const other = await buildServer();
-  await expect(inProcess(other).join(forTwo, other.agent("two"), newKey())).rejects.toMatchObject({ code: "token_unknown" });
+  await expect(inProcess(other).join(forTwo, other.agent("two"), newKey())).rejects.toMatchObject({
+    code: "token_unknown",
+  });
   expect((await server.store.stats()).counts["certificates"] ?? 0).toBe(0);
 });
 
 test("Attest(join) refuses an ID that is no agent's, whatever the string says", async () => {
   const server = await buildServer();
   const secret = await server.token();
-  for (const id of [server.id("/svc/a"), server.id("/signet/server"), "spiffe://other.example/agent/one", "agent/one", ""]) {
+  for (const id of [
+    server.id("/svc/a"),
+    server.id("/signet/server"),
+    "spiffe://other.example/agent/one",
+    "agent/one",
+    "",
+  ]) {
     await expect(inProcess(server).join(secret, id, newKey())).rejects.toBeInstanceOf(Refusal);
   }
   expect((await tokenOf(server, secret)).used).toBeUndefined();
@@ -182,10 +210,16 @@ test("Attest(join) refuses an ID that is alive, takes it once its certificate en
   const calls = inProcess(server);
   await server.join();
   const secret = await server.token("one", 7 * 86_400);
-  await expect(calls.join(secret, server.agent("one"), newKey())).rejects.toMatchObject({ code: "agent_alive", grpcCode: 9 });
+  await expect(calls.join(secret, server.agent("one"), newKey())).rejects.toMatchObject({
+    code: "agent_alive",
+    grpcCode: 9,
+  });
   expect((await tokenOf(server, secret)).used).toBeUndefined();
   await setNode(server, { state: "banned" });
-  await expect(calls.join(secret, server.agent("one"), newKey())).rejects.toMatchObject({ code: "denied", rule: "node_banned" });
+  await expect(calls.join(secret, server.agent("one"), newKey())).rejects.toMatchObject({
+    code: "denied",
+    rule: "node_banned",
+  });
   await setNode(server, { state: "evicted" });
   await calls.join(secret, server.agent("one"), newKey());
   const later = await server.token("one", 7 * 86_400);
@@ -245,7 +279,11 @@ test("Attest(recover) brings an agent back by the key of its last certificate, w
   const { certificate, bundle } = await inProcess(server).recover(last, fresh);
   expect(bundle?.trustDomain).toBe("prod.example");
   const node = await findNode(server.store, server.agent("one"));
-  expect(node?.value).toMatchObject({ serialHex: certificate?.serialHex, spkiSha256: sha256Hex(fresh.spkiDer), state: "member" });
+  expect(node?.value).toMatchObject({
+    serialHex: certificate?.serialHex,
+    spkiSha256: sha256Hex(fresh.spkiDer),
+    state: "member",
+  });
   const leaf = certificate?.chainDer[0];
   if (leaf === undefined) throw new Error("no leaf");
   await server.entry();
@@ -298,7 +336,9 @@ test.each([
   const changed: { last?: Gone["last"]; fresh?: TestKey; fields?: object } = change(gone);
   const { last = gone.last, fresh = newKey(), fields = {} } = changed;
   const before = (await gone.server.store.stats()).counts["certificates"];
-  await expect(inProcess(gone.server).recover(last, fresh, (good) => ({ ...good, ...fields }))).rejects.toMatchObject(refused);
+  await expect(inProcess(gone.server).recover(last, fresh, (good) => ({ ...good, ...fields }))).rejects.toMatchObject(
+    refused,
+  );
   expect((await gone.server.store.stats()).counts["certificates"]).toBe(before);
 });
 
@@ -326,7 +366,8 @@ test("Attest(recover) by the same key with two new keys at once: one comes back"
   const calls = inProcess(server);
   const both = await Promise.allSettled([calls.recover(last, newKey()), calls.recover(last, newKey())]);
   expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
-  for (const each of both) if (each.status === "rejected") expect((each.reason as Refusal).rule).toBe("certificate_replaced");
+  for (const each of both)
+    if (each.status === "rejected") expect((each.reason as Refusal).rule).toBe("certificate_replaced");
 });
 
 test.each([
@@ -350,7 +391,10 @@ test.each(["serial", "*"])("Attest(recover) refuses a certificate that was revok
     reason: "keyCompromise",
   };
   await server.store.commit([putIfAbsent(revocations, revoked)]);
-  await expect(inProcess(server).recover(last, newKey())).rejects.toMatchObject({ code: "denied", rule: "key_revoked" });
+  await expect(inProcess(server).recover(last, newKey())).rejects.toMatchObject({
+    code: "denied",
+    rule: "key_revoked",
+  });
 });
 
 test("Attest(recover) works to the last moment of the grace, and never where the grace is 0", async () => {
@@ -383,10 +427,14 @@ test("Attest() refuses a stream that begins with a proof, says nothing, or has a
   const server = await buildServer();
   const calls = inProcess(server);
   const proof = { csrDer: new Uint8Array(), signature: new Uint8Array() };
-  await expect(calls.attest({ step: { $case: "recoverProof", value: proof } })).rejects.toMatchObject({ code: "bad_request" });
+  await expect(calls.attest({ step: { $case: "recoverProof", value: proof } })).rejects.toMatchObject({
+    code: "bad_request",
+  });
   await expect(calls.attest({})).rejects.toMatchObject({ code: "bad_request" });
   const start = { spiffeId: server.agent("one"), serialHex: "aa", clientNonce: new Uint8Array(31) };
-  await expect(calls.attest({ step: { $case: "recoverStart", value: start } })).rejects.toMatchObject({ code: "bad_request" });
+  await expect(calls.attest({ step: { $case: "recoverStart", value: start } })).rejects.toMatchObject({
+    code: "bad_request",
+  });
 });
 
 test("Renew of a node that is banned between the decision and the commit is denied", async () => {
@@ -398,7 +446,8 @@ test("Renew of a node that is banned between the decision and the commit is deni
     faults: {
       before: async (call) => {
         // The node is read when the caller is known, for the decision, and for the commit.
-        if (call.operation !== "get" || call.collection !== "nodes" || ban === undefined || ++reads < 3) return undefined;
+        if (call.operation !== "get" || call.collection !== "nodes" || ban === undefined || ++reads < 3)
+          return undefined;
         const once = ban;
         ban = undefined;
         await once();

@@ -26,7 +26,8 @@ export function judge(row: Row, dir: string): Judgement {
 
 /** What is true when the agent of the row's entry asks for its identity. */
 function factsOf(row: Row): Facts {
-  const entry: { readonly id?: string; readonly dns?: readonly string[]; readonly ip?: readonly string[] } = row["entry"] ?? {};
+  const entry: { readonly id?: string; readonly dns?: readonly string[]; readonly ip?: readonly string[] } =
+    row["entry"] ?? {};
   const id = parseSpiffeId(entry.id ?? "spiffe://prod.example/svc/web");
   const agent = agentId(trustDomainOf(id), "one");
   const held = { entryId: "e-1", spiffeId: id, agentId: agent, dnsNames: entry.dns ?? [], ipAddresses: entry.ip ?? [] };

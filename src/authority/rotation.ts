@@ -12,6 +12,7 @@ import type { Random } from "../platform/random.ts";
 import type { Announcements } from "../registry/announcements.ts";
 import { CaError } from "../registry/ca-error.ts";
 import { commit } from "../registry/committed.ts";
+import { longestTtlSeconds } from "../registry/entries.ts";
 import { withoutDenyList } from "../registry/nodes.ts";
 import { type AuthorityRecord, authorities } from "../store/collections/authorities.ts";
 import { crls } from "../store/collections/crls.ts";
@@ -284,7 +285,8 @@ export async function stepsToCome(
     // A certificate is valid to the last moment of its notAfter, and the second after it ends.
     if (ends !== undefined) lastLeaf.set(record.name, new Date(ends.getTime() + 1000));
   }
-  return nextSteps(view, deps.settings, lastLeaf);
+  const longestTtlMs = Math.max(deps.settings.longestTtlMs, (await longestTtlSeconds(deps.store)) * 1000);
+  return nextSteps(view, { ...deps.settings, longestTtlMs }, lastLeaf);
 }
 
 /** Destroys keys of retired authorities that a crash, or a commit in doubt, left behind. */

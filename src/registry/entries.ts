@@ -22,7 +22,7 @@ export interface EntryDeps {
   /** Names of the server itself, which no workload may have. */
   readonly serverNames: ReadonlySet<string>;
   /** The longest ttl of a workload, by its profile and its authority, and the one given by default, seconds. */
-  readonly maxTtlSeconds: number;
+  readonly maxTtlSeconds: () => number;
   readonly defaultTtlSeconds: number;
 }
 
@@ -202,17 +202,14 @@ function checkFields(deps: EntryDeps, fields: EntryFields): EntryFields {
   if (!Number.isInteger(ttlSeconds) || ttlSeconds < leastTtlSeconds) {
     throw new CaError("bad_request", `ttl must be ${leastTtlSeconds} s or more, got ${ttlSeconds} s`);
   }
-  if (ttlSeconds > deps.maxTtlSeconds) {
-    throw new CaError(
-      "denied",
-      `a life of ${ttlSeconds} s is longer than the ${deps.maxTtlSeconds} s that a workload may have`,
-      {
-        rule: "ttl_over_profile",
-        value: `${ttlSeconds} s`,
-        limit: `${deps.maxTtlSeconds} s`,
-        cure: `set lifetimes: {workload: ${ttlSeconds}s} in server.yaml; a quarter of the intermediate's life is the most`,
-      },
-    );
+  const limit = deps.maxTtlSeconds();
+  if (ttlSeconds > limit) {
+    throw new CaError("denied", `a life of ${ttlSeconds} s is over a quarter of the intermediate's`, {
+      rule: "ttl_over_authority",
+      value: `${ttlSeconds} s`,
+      limit: `${limit} s`,
+      cure: "a longer intermediate_ttl in server.yaml, then: signet authority rotate",
+    });
   }
   const names = checkNames(fields.dnsNames, fields.ipAddresses);
   for (const name of [...names.dnsNames, ...names.ipAddresses]) {
@@ -250,6 +247,12 @@ export function wholeId(trustDomain: TrustDomain, text: string): SpiffeId {
   } catch (error) {
     throw new CaError("bad_request", error instanceof Error ? error.message : "not a SPIFFE ID", { cause: error });
   }
+}
+
+/** The longest ttl of a live entry, seconds; 0 without one. */
+export async function longestTtlSeconds(store: Pick<Store, "scan">): Promise<number> {
+  for await (const { value } of store.scan(entries, "ttl", {}, { reverse: true, limit: 1 })) return value.ttlSeconds;
+  return 0;
 }
 
 /** The condition that an entry is what it was when it was read. */

@@ -159,7 +159,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
   });
   const entries: Omit<EntryDeps, keyof typeof common> = {
     serverNames: line.serverNames,
-    maxTtlSeconds: Math.min(known.workload.ttlSeconds, maxTtlSeconds(activeLifeSeconds(state))),
+    maxTtlSeconds: () => maxTtlSeconds(activeLifeSeconds(state)),
     defaultTtlSeconds: known.workload.ttlSeconds,
   };
   const admin: AdminDeps = {

@@ -37,6 +37,7 @@ it.concurrent("the server is killed by SIGKILL twice while the agent rotates: ea
     expect(code, stderr).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ serialHex: serials[index], spiffeId: "spiffe://away.test/svc/a" });
   }
+  expect((await place.run(["cert", "show", "4".repeat(32)])).code).toBe(1);
   const listed = JSON.parse(await place.out("cert", "list", "-o", "json")) as readonly { readonly serialHex: string }[];
   expect(new Set(listed.map(({ serialHex }) => serialHex)).size).toBe(listed.length);
   agent.kill("SIGTERM");

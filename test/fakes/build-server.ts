@@ -101,7 +101,7 @@ export async function buildServer(given: Partial<ServerOptions> = {}): Promise<T
     announcements: parts.announcements,
     trustDomain,
     serverNames: new Set(),
-    maxTtlSeconds: config.lifetimes.workloadSeconds,
+    maxTtlSeconds: () => 7.5 * 86_400,
     defaultTtlSeconds: config.lifetimes.workloadSeconds,
   };
   const id = (path: string): SpiffeId => spiffeId(trustDomain, path);

@@ -33,6 +33,7 @@ export const entries: Collection<EntryRecord> = {
     agent: (record) => [[idKey(record.agentId), record.entryId]],
     number: (record) => [[Number(record.entryId.slice("e-".length))]],
     id: (record) => [[idKey(record.spiffeId)]],
+    ttl: (record) => (record.deletedAt === undefined ? [[record.ttlSeconds]] : []),
   },
   version: 1,
   ...jsonCodec<EntryRecord>(),

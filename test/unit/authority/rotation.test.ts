@@ -458,3 +458,13 @@ test("stepsToCome() after a rotation: the new one's successor, nothing of the re
   const steps = await stepsToCome(server.rotation);
   expect(steps).toMatchObject([{ step: "prepare", after: { record: { name: "int-2" } } }]);
 });
+
+test("stepsToCome() leaves room for the longest ttl of an entry: its successor is active two of them before the end", async () => {
+  const server = await buildServer();
+  const before = (await stepsToCome(server.rotation))[0];
+  await server.entry({ ttlSeconds: 7.5 * 86_400 });
+  const after = (await stepsToCome(server.rotation))[0];
+  const end = server.state.view().authorities.at(-1)?.certificate.notAfter.getTime() ?? 0;
+  expect(before).toMatchObject({ step: "prepare" });
+  expect(after).toMatchObject({ step: "prepare", activateAt: new Date(end - 15 * 86_400_000) });
+});

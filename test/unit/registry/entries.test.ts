@@ -93,7 +93,12 @@ test.each([
   { what: "a ttl below 5 s", fields: { ttlSeconds: 4 }, code: "bad_request" },
   { what: "a ttl that is no number", fields: { ttlSeconds: Number.NaN }, code: "bad_request" },
   { what: "a ttl of parts of seconds", fields: { ttlSeconds: 10.5 }, code: "bad_request" },
-  { what: "a ttl above the workloads'", fields: { ttlSeconds: 3601 }, code: "denied", rule: "ttl_over_profile" },
+  {
+    what: "a ttl over a quarter of the intermediate's life",
+    fields: { ttlSeconds: 7.5 * 86_400 + 1 },
+    code: "denied",
+    rule: "ttl_over_authority",
+  },
   { what: "an empty DNS name", fields: { dnsNames: [""] }, code: "bad_request" },
   { what: "a DNS name with two dots", fields: { dnsNames: ["a..test"] }, code: "bad_request" },
   { what: "a DNS name with a final dot", fields: { dnsNames: ["a.test."] }, code: "bad_request" },

@@ -7,6 +7,7 @@ import { nearest } from "./nearest.ts";
 import {
   ConfigError,
   faulty,
+  named,
   type Raw,
   type RawEntry,
   type RawGroup,
@@ -138,9 +139,13 @@ function overlay(file: RawGroup | undefined, given: readonly Given[]): RawGroup 
   return whole;
 }
 
-function put(into: Raw | undefined, [head = "", ...rest]: readonly string[], value: Raw): RawGroup {
+/** `at` is the path that led to `into`. What the file has in the place of a group is refused, not replaced. */
+function put(into: Raw | undefined, [head = "", ...rest]: readonly string[], value: Raw, at: string = ""): RawGroup {
+  if (into !== undefined && into.kind !== "group")
+    throw faulty(into.source, at, `must be a mapping, got ${named(into)}`);
   const entries = new Map<string, RawEntry>(into?.kind === "group" ? into.entries : []);
-  const inner = rest.length === 0 ? value : put(entries.get(head)?.value, rest, value);
+  const inner =
+    rest.length === 0 ? value : put(entries.get(head)?.value, rest, value, at === "" ? head : `${at}.${head}`);
   entries.set(head, { value: inner, source: value.source });
   return { kind: "group", entries, source: into?.source ?? value.source };
 }

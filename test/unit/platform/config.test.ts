@@ -98,6 +98,13 @@ describe("server.yaml", () => {
     ]);
   });
 
+  it("a flag does not hide what the file has in the place of a group", async () => {
+    for (const written of ["yes", "[a]", "127.0.0.1:1"]) {
+      const loading = server(`${least}listen: ${written}\n`, { flags: { "listen.api": "127.0.0.1:5" } });
+      await expect(loading).rejects.toThrow("server.yaml line 2: listen: must be a mapping, got");
+    }
+  });
+
   it("without a file the trust domain of the data directory stands in", async () => {
     const { config, sources } = await server(undefined);
     expect([config.trustDomain, sources.get("trust_domain")?.name]).toEqual(["stamped.example", "the data directory"]);

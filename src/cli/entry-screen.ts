@@ -27,7 +27,7 @@ export function entryLines(
           "goes",
           entry.selectors.length === 0
             ? "to files only: an entry without selectors is never given over a socket"
-            : `to files, and to processes with ${entry.selectors.join(", ")}`,
+            : `to files; over a socket, which this version does not open yet, to ${entry.selectors.join(", ")}`,
         ],
         ["now", state.reported === undefined ? undefined : reportText(state, options.now)],
       ],

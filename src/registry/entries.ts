@@ -225,12 +225,26 @@ function checkFields(deps: EntryDeps, fields: EntryFields): EntryFields {
   };
 }
 
+/** What attestation of processes will be able to say of one: a selector of another kind would never match. */
+const selectorKinds = [
+  "unix:uid",
+  "unix:gid",
+  "unix:user",
+  "unix:group",
+  "unix:path",
+  "unix:sha256",
+  "k8s:ns",
+  "k8s:sa",
+  "k8s:pod-label",
+] as const;
+
 function checkSelector(selector: string): string {
-  if (!/^[a-z0-9_]+:[!-~][ -~]*$/.test(selector) || selector.length > 512) {
-    throw new CaError(
-      "bad_request",
-      "a selector is TYPE:VALUE such as unix:uid:1000, in at most 512 printable characters",
-    );
+  const kind = selectorKinds.find((known) => selector.startsWith(`${known}:`));
+  if (kind === undefined || !/^[!-~][ -~]*$/.test(selector.slice(kind.length + 1)) || selector.length > 512) {
+    throw new CaError("bad_request", "a selector is KIND:VALUE, such as unix:uid:1000", {
+      value: selector.slice(0, 64),
+      limit: selectorKinds.join(", "),
+    });
   }
   return selector;
 }

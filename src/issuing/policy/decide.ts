@@ -56,6 +56,7 @@ const first: ReadonlySet<RuleName> = new Set(["name_space", "not_parent", "no_en
 export function explain(csr: ParsedCsr | undefined, facts: Facts): readonly ExplainedRule[] {
   const said: ExplainedRule[] = [];
   for (const rule of rules) {
+    if (rule.needsCsr === true && csr === undefined) continue;
     const objection = rule.judge(facts, csr);
     said.push({
       rule: rule.name,

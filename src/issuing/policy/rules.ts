@@ -40,7 +40,8 @@ export interface Rule {
   readonly name: RuleName;
   /** What holds when the rule does not object, for `explain`. */
   readonly holds: string;
-  /** undefined for the CSR: judged without one, as `explain` does; rules about the CSR then have nothing to object to. */
+  /** The rule is about the CSR: without one, as `explain` may be asked, it has no say. */
+  readonly needsCsr?: true;
   judge(facts: Facts, csr: ParsedCsr | undefined): Objection | undefined;
 }
 
@@ -119,11 +120,13 @@ export const rules: readonly Rule[] = [
   {
     name: "csr_asks_more",
     holds: "the CSR asks for nothing that the profile does not give",
+    needsCsr: true,
     judge: (facts, csr) => (csr === undefined ? undefined : asksMore(facts, csr)),
   },
   {
     name: "name_not_allowed",
     holds: "the CSR names only URIs, DNS names and addresses",
+    needsCsr: true,
     judge: (_facts, csr) => {
       const other = csr?.names.find((name) => name.kind !== "uri" && name.kind !== "dns" && name.kind !== "ip");
       return (
@@ -138,6 +141,7 @@ export const rules: readonly Rule[] = [
   {
     name: "id_not_in_entry",
     holds: "the CSR's URI is the ID",
+    needsCsr: true,
     judge: ({ id }, csr) => {
       const other = csr?.names.find((name) => name.kind === "uri" && name.value !== id);
       return other && { detail: `the CSR asks for ${other.value}, allowed is ${id}`, value: other.value, limit: id };
@@ -146,11 +150,13 @@ export const rules: readonly Rule[] = [
   {
     name: "dns_not_in_entry",
     holds: "the CSR's DNS names are the entry's",
+    needsCsr: true,
     judge: (facts, csr) => outside(facts, csr, "dns", facts.entry?.value.dnsNames ?? facts.ownDnsNames),
   },
   {
     name: "ip_not_in_entry",
     holds: "the CSR's addresses are the entry's",
+    needsCsr: true,
     judge: (facts, csr) => outside(facts, csr, "ip", facts.entry?.value.ipAddresses ?? facts.ownIpAddresses),
   },
   {
@@ -192,6 +198,7 @@ export const rules: readonly Rule[] = [
   {
     name: "key_revoked",
     holds: "no certificate over this key was revoked",
+    needsCsr: true,
     judge: ({ keyRevoked }) =>
       keyRevoked
         ? { detail: "a certificate over this key was revoked: make a new key", value: "the CSR's key" }

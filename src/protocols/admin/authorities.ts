@@ -102,27 +102,31 @@ async function* rotate(
       lastWaiting = waiting.join();
       continue;
     }
-    if (!activated)
-      yield await answer(RotateStep.ROTATE_STEP_ACTIVATED, {
-        waitingFor: [...(await waitingFor(deps.rotation, made))],
-      });
+    const numbers = previous === undefined ? {} : await moving(deps, previous);
+    if (!activated) {
+      const waiting = await waitingFor(deps.rotation, made);
+      yield await answer(RotateStep.ROTATE_STEP_ACTIVATED, { ...numbers, waitingFor: [...waiting] });
+    }
     activated = true;
     if (!request.watch || previous === undefined) return;
-    const now = deps.clock.now();
-    const { moved, total, movedBy } = await movedFrom(deps.store, previous.record.name, now);
-    const ends = await lastLeafEnds(deps.store, previous.record.name);
-    const numbers = {
-      leavesMoved: BigInt(moved),
-      leavesTotal: BigInt(total),
-      ...(ends === undefined ? {} : { lastLeafEnds: ends }),
-      ...(movedBy === undefined ? {} : { movedBy }),
-    };
-    if (moved === total) {
+    if (numbers.leavesMoved === numbers.leavesTotal) {
       yield await answer(RotateStep.ROTATE_STEP_DONE, numbers);
       return;
     }
     yield await answer(RotateStep.ROTATE_STEP_MOVING, numbers);
   }
+}
+
+/** How far agents and identities have moved away from an authority. */
+async function moving(deps: AdminDeps, previous: Authority): Promise<Partial<RotateAuthorityResponse>> {
+  const { moved, total, movedBy } = await movedFrom(deps.store, previous.record.name, deps.clock.now());
+  const ends = await lastLeafEnds(deps.store, previous.record.name);
+  return {
+    leavesMoved: BigInt(moved),
+    leavesTotal: BigInt(total),
+    ...(ends === undefined ? {} : { lastLeafEnds: ends }),
+    ...(movedBy === undefined ? {} : { movedBy }),
+  };
 }
 
 export async function authoritiesToWire(deps: AdminDeps): Promise<readonly WireAuthority[]> {

@@ -38,14 +38,21 @@ export function certificateMethods(
     }),
     getCertificate: unary(deps, grpcTable, async (request) => {
       const serial = request.serialHex.toLowerCase().replaceAll(":", "");
-      if (!/^[0-9a-f]{2,40}$/.test(serial)) throw new CaError("bad_request", "a serial is 2 to 40 hex digits");
-      const range = { from: [`${serial}/`], to: [`${serial}0`] };
-      for await (const { value } of deps.store.scan(certificates, "key", range, { limit: 1 })) {
-        return { certificate: recordToWire(value) };
+      if (!/^[0-9a-f]{8,40}$/.test(serial)) {
+        throw new CaError("bad_request", "a serial is named by its hex digits, the first 8 at least");
       }
-      throw new CaError("not_found", `no certificate with the serial ${serial} is recorded`, {
-        cure: "signet cert list",
-      });
+      const range = { from: [serial], to: [`${serial}g`] };
+      const [found, other] = await Array.fromAsync(deps.store.scan(certificates, "key", range, { limit: 2 }));
+      if (found === undefined) {
+        throw new CaError("not_found", `no certificate with the serial ${serial} is recorded`, { cure: "signet cert list" });
+      }
+      if (other !== undefined) {
+        const names = `${found.value.serialHex}, ${other.value.serialHex}`;
+        throw new CaError("conflict", `several serials begin with ${serial}: ${names}`, {
+          cure: `signet cert show ${found.value.serialHex}`,
+        });
+      }
+      return { certificate: recordToWire(found.value) };
     }),
     explain: unary(deps, grpcTable, async (request) => {
       const id = wholeId(deps.trustDomain, request.id);

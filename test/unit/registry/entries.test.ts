@@ -114,6 +114,7 @@ test.each([
     fields: { dnsNames: Array.from({ length: 100 }, (_, i) => `n${i}.test`) },
     code: "bad_request",
   },
+  { what: "a selector of a kind that nothing attests", fields: { selectors: ["uid:1000"] }, code: "bad_request" },
   { what: "a selector without a value", fields: { selectors: ["unix:"] }, code: "bad_request" },
   { what: "a selector with a line break", fields: { selectors: ["unix:uid:1\n"] }, code: "bad_request" },
   { what: "a hint with a line break", fields: { hint: "a\nb" }, code: "bad_request" },

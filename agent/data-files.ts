@@ -1,7 +1,7 @@
 // The agent's own files and the default identity directories, all below the data directory.
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { writeFileDurably } from "../src/platform/atomic-file.ts";
+import { isTemporaryName, temporaryName, writeFileDurably } from "../src/platform/atomic-file.ts";
 import type { DataDir } from "../src/platform/data-dir.ts";
 import { directoryError } from "./identities/directory-error.ts";
 import { systemFiles } from "./identities/file-port.ts";
@@ -14,7 +14,7 @@ export const writeOwnFile: WriteDurably = (path, bytes) => writeFileDurably(path
 
 /** The data directory holds what is kept: when it is full, a new identity could not outlive this process. */
 export async function probeDataDirectory(dir: DataDir, directory: DirectoryDeps, bytes: number): Promise<void> {
-  const path = join(dir.path, `.probe.${Buffer.from(directory.random.bytes(6)).toString("hex")}`);
+  const path = join(dir.path, temporaryName("probe"));
   const { files } = directory;
   try {
     const fd = await files.createFile(path);
@@ -56,7 +56,6 @@ export async function removeDefaultDirectories(places: Places, path: string): Pr
 /** What a kill left of a file that was being written: it may hold a key. */
 export async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
-    if (/^\.[\w.-]{1,64}\.[0-9a-f]{16}\.tmp$|^\.probe\.[0-9a-f]{12}$/.test(name))
-      await rm(join(directory, name), { force: true });
+    if (isTemporaryName(name)) await rm(join(directory, name), { force: true });
   }
 }

@@ -55,7 +55,8 @@ export function nextSteps(
     }
     if (record.state === "prepared") {
       const at = new Date(record.activateFrom ?? authority.certificate.notAfter.getTime());
-      const waitUntil = new Date(Math.max(at.getTime(), record.preparedAt + settings.acknowledgeWaitMs));
+      // Counted from the moment it is due, however long ago it was prepared: whoever joined meanwhile is waited for too.
+      const waitUntil = new Date(Math.max(at.getTime(), record.preparedAt) + settings.acknowledgeWaitMs);
       steps.push({ step: "activate", authority, at, waitUntil });
     }
     if (record.state === "active" && !intermediates.some((other) => follows(other, authority))) {

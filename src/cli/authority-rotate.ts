@@ -5,7 +5,7 @@ import { type AdminPeer, withAdmin } from "./connect.ts";
 import type { Cli } from "./context.ts";
 import { CliError, type ExitCode, wrongUse } from "./failure.ts";
 import { bar, counted, grouped, plain } from "./layout.ts";
-import { left, moment } from "./moments.ts";
+import { left, moment, secondsTo } from "./moments.ts";
 import { authorityObject } from "./objects.ts";
 import { startProgress } from "./progress.ts";
 import { readRootKeyPem } from "./root-key-file.ts";
@@ -101,7 +101,7 @@ function createView(cli: Cli, options: { readonly watch: boolean; readonly trust
   };
   return {
     show: (answer) => {
-      const { authority, previous } = answer;
+      const { authority } = answer;
       const now = cli.clock.now();
       const step = rotateStep(answer.step);
       if (authority === undefined) return;
@@ -120,7 +120,8 @@ function createView(cli: Cli, options: { readonly watch: boolean; readonly trust
       }
       if (step === "moving" && watch && words) progress.update(movingText(answer, now));
       if (step === "done") {
-        once("done", `  over       ${plain(previous?.name ?? "the old one")} has no live leaf any more`);
+        once("done", `  done       every agent and identity has its newest leaf under ${plain(authority.name)}`);
+        once("old", oldText(answer, now));
       }
     },
     stop: () => progress.stop(),
@@ -138,12 +139,7 @@ function createView(cli: Cli, options: { readonly watch: boolean; readonly trust
       } else if (print.quiet) {
         print.line(latest.authority?.name ?? "");
       } else if (!watch && latest.previous !== undefined) {
-        const { previous } = latest;
-        if (latest.lastLeafEnds !== undefined) {
-          print.line(
-            `  old        ${plain(previous.name)} stays until ${moment(latest.lastLeafEnds, cli.clock.now())}, when its last leaf ends`,
-          );
-        }
+        once("old", oldText(latest, cli.clock.now()));
         print.hint("next: signet status --watch");
       }
     },
@@ -162,6 +158,14 @@ async function trustDomainOf(admin: AdminPeer): Promise<string> {
 function headOf(answer: RotateAuthorityResponse): string {
   const names = [answer.previous?.name, answer.authority?.name].filter((name) => name !== undefined && name !== "");
   return plain(names.join(" > "));
+}
+
+// The old one signs no more, but what it signed is valid to its end.
+function oldText({ previous, lastLeafEnds }: RotateAuthorityResponse, now: Date): string {
+  const name = plain(previous?.name ?? "the old one");
+  const isOver = lastLeafEnds === undefined || secondsTo(lastLeafEnds, now) <= 0;
+  const ends = isOver ? "" : `${moment(lastLeafEnds, now)}, ${left(lastLeafEnds, now)}`;
+  return `  old        ${name} ${isOver ? "has no live leaf any more" : `is dropped with its last leaf: ${ends}`}`;
 }
 
 function movingText(answer: RotateAuthorityResponse, now: Date): string {

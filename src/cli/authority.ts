@@ -16,7 +16,10 @@ import { authorityObject } from "./objects.ts";
 import { authorityState, keyType, toneOf } from "./words.ts";
 
 export function addAuthority(program: Command, declare: Declare): void {
-  const authority = declare.group(program, "authority", "the root and its intermediates: list, show, rotate");
+  const authority = declare.group(program, "authority", {
+    summary: "the root and its intermediates: list, show, rotate",
+    examples: ["signet authority list", "signet authority rotate --wait"],
+  });
   declare
     .verb(authority, "list", {
       summary: "list the authorities: state, end, live leaves, what comes next",
@@ -49,7 +52,7 @@ export function addAuthority(program: Command, declare: Declare): void {
     .option("--key-type <TYPE>", "ec-p256, ec-p384, rsa-2048, rsa-3072 or ed25519 (default: as now)")
     .option(
       "--wait [DURATION]",
-      "until the last leaf of the old one has ended; exit 5 after DURATION",
+      "until every agent and identity has a leaf under the new one; exit 5 after DURATION",
       (text: string) => duration("--wait")(text),
     )
     .option("--reason <TEXT>", "why, for the audit log")

@@ -16,7 +16,10 @@ import { bundleObject } from "./objects.ts";
 import { readPassphrase } from "./root-key-file.ts";
 
 export function addBundle(program: Command, declare: Declare): void {
-  const bundle = declare.group(program, "bundle", "the roots that services trust: show");
+  const bundle = declare.group(program, "bundle", {
+    summary: "the roots that services trust: show",
+    examples: ["signet bundle show -o pem > ca.crt"],
+  });
   declare
     .verb(bundle, "show", {
       summary: "show the trust bundle, or write it for other programs",

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import type { CertificateRecord } from "../../proto/gen/signet/v1/admin.ts";
 import { formatDuration } from "../platform/durations.ts";
 import { encodePem } from "../x509/pem.ts";
-import { type Declare, wholeNumber } from "./command.ts";
+import { type Declare, idOrPath, wholeNumber } from "./command.ts";
 import { withAdmin } from "./connect.ts";
 import type { Cli } from "./context.ts";
 import { CliError, type ExitCode, wrongUse } from "./failure.ts";
@@ -14,7 +14,10 @@ import { allPages } from "./pages.ts";
 import { pathUnder, trustDomainIn } from "./words.ts";
 
 export function addCert(program: Command, declare: Declare): void {
-  const cert = declare.group(program, "cert", "the certificates that were issued: list, show");
+  const cert = declare.group(program, "cert", {
+    summary: "the certificates that were issued: list, show",
+    examples: ["signet cert list --live"],
+  });
   declare
     .verb(cert, "list", {
       summary: "list certificates: whose, by which authority, until when",
@@ -25,7 +28,7 @@ export function addCert(program: Command, declare: Declare): void {
       ],
       reach: "admin",
     })
-    .option("--id <ID>", "only those of this SPIFFE ID or path")
+    .option("--id <ID>", "only those of this SPIFFE ID or path", idOrPath("--id"))
     .option("--authority <NAME>", "only those under this authority")
     .option("--live", "only those that have not ended")
     .option("--limit <N>", "at most so many", wholeNumber("--limit", 1))
@@ -33,9 +36,12 @@ export function addCert(program: Command, declare: Declare): void {
   declare
     .verb(cert, "show <SERIAL>", {
       summary: "show a certificate: who asked, by which entry, why it ends when it does",
+      description: [
+        "SERIAL is as signet cert list shows it; its first 8 digits are enough when no other begins with them.",
+      ],
       examples: [
         "signet cert show 4f0c1e2d3b4a59687786a5b4c3d2e1f0",
-        "signet cert show 4f0c... -o pem | openssl x509 -text",
+        "signet cert show 4f0c1e2d -o pem | openssl x509 -text",
       ],
       reach: "admin",
       outputs: ["table", "json", "yaml", "pem"],
@@ -94,8 +100,8 @@ function shortMoment(date: Date | undefined, now: Date): string {
 
 async function showCertificate(cli: Cli, _flags: unknown, serial: string): Promise<ExitCode> {
   const serialHex = serial.replace(/^0x/i, "").replaceAll(":", "").toLowerCase();
-  if (!/^[0-9a-f]{1,40}$/.test(serialHex)) {
-    throw wrongUse(`${serial} is not a serial: it has at most 40 hexadecimal digits`, "signet cert list");
+  if (!/^[0-9a-f]{8,40}$/.test(serialHex)) {
+    throw wrongUse(`${serial} is not a serial: give its hexadecimal digits, the first 8 at least`, "signet cert list");
   }
   return withAdmin<ExitCode>(cli, "cannot show the certificate", async (admin) => {
     const { print } = cli;

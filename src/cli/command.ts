@@ -16,8 +16,15 @@ export interface CommandText {
   readonly reach: Reach;
   /** Flags that must be given, as `--agent`. An unknown flag is told of first: it may be one of these, misspelt. */
   readonly needs?: readonly string[];
+  /** Flags of the usage line that a variable or the configuration may stand for. */
+  readonly asks?: readonly string[];
   /** Values that -o takes, when they are not table, json and yaml. */
   readonly outputs?: readonly string[];
+}
+
+export interface GroupText {
+  readonly summary: string;
+  readonly examples: readonly string[];
 }
 
 /** What help and completion know of a command beyond what commander keeps. */
@@ -27,17 +34,20 @@ export interface CommandFacts {
   readonly outputs: readonly string[];
   readonly sharedFlags: ReadonlySet<string>;
   readonly needs: readonly string[];
+  readonly asks: readonly string[];
 }
 
 /** Declares commands and runs their handlers. */
 export interface Declare {
   /** A noun. */
-  group(parent: Command, name: string, summary: string): Command;
+  group(parent: Command, name: string, text: GroupText): Command;
   /** A verb, or a command of one word. `name` may hold arguments, as in `show <ENTRY>`. */
   verb(parent: Command, name: string, text: CommandText): Command;
   /** The action of a command: `command.action(declare.run(handler))`. */
   run<Flags>(handler: Handler<Flags>): (...args: unknown[]) => Promise<void>;
   facts(command: Command): CommandFacts | undefined;
+  /** What help shows below the commands of a command that others are under. */
+  examples(command: Command, examples: readonly string[]): void;
 }
 
 export const tableFormats: readonly string[] = ["table", "json", "yaml"];
@@ -61,10 +71,13 @@ const reaches: Readonly<Record<Reach, readonly string[]>> = {
 
 export function createDeclare(run: Declare["run"]): Declare {
   const known = new WeakMap<Command, CommandFacts>();
+  const noFacts = { description: [], outputs: tableFormats, needs: [], asks: [], sharedFlags: new Set<string>() };
+  const examples: Declare["examples"] = (command, texts) => void known.set(command, { ...noFacts, examples: texts });
   return {
-    group: (parent, name, summary) => {
-      const command = parent.command(name).summary(summary).description(summary);
+    group: (parent, name, text) => {
+      const command = parent.command(name).summary(text.summary).description(text.summary);
       hideShared(command);
+      examples(command, text.examples);
       return command;
     },
     verb: (parent, name, text) => {
@@ -74,12 +87,14 @@ export function createDeclare(run: Declare["run"]): Declare {
         examples: text.examples,
         outputs: text.outputs ?? tableFormats,
         needs: text.needs ?? [],
+        asks: text.asks ?? [],
         sharedFlags: addShared(command, text.reach, text.outputs),
       });
       return command;
     },
     run,
     facts: (command) => known.get(command),
+    examples,
   };
 }
 
@@ -127,6 +142,23 @@ export function duration(flag: string): (text: string) => number {
     } catch (error) {
       throw wrongUse(`${flag}: ${reasonOf(error)}`, undefined, error);
     }
+  };
+}
+
+/** Reads a flag that is the life of something, to seconds. On the wire 0 is the life by default: nobody who types it means that. */
+export function life(flag: string): (text: string) => number {
+  return (text) => {
+    const seconds = duration(flag)(text);
+    if (seconds === 0) throw wrongUse(`${flag} ${text}: a life is 1 s at least`);
+    return seconds;
+  };
+}
+
+/** Reads a flag that is a SPIFFE ID or its path. */
+export function idOrPath(flag: string): (text: string) => string {
+  return (text) => {
+    if (!/^[\w.-]+(\/[\w.-]+)*$/.test(text)) return text; // It has a slash before or a scheme, or the server says what it is.
+    throw wrongUse(`${flag} ${text}: the path of a SPIFFE ID begins with /`, `${flag} /${text}`);
   };
 }
 

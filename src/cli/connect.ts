@@ -6,6 +6,7 @@ import { join, relative, resolve } from "node:path";
 import type { ClientReadableStream, MethodDefinition, requestCallback } from "@grpc/grpc-js";
 import type { AdminServiceService } from "../../proto/gen/signet/v1/admin.ts";
 import type { NodeServiceService } from "../../proto/gen/signet/v1/node.ts";
+import { shellWord } from "../platform/shell-word.ts";
 import type { Cli } from "./context.ts";
 import { asCliError, CliError, errnoOf, reasonOf, wrongUse } from "./failure.ts";
 import { type DataPlace, findPlace, type PlaceKind } from "./place.ts";
@@ -249,7 +250,7 @@ function knock(path: string): Promise<void> {
 
 async function startingCure(place: DataPlace, kind: PlaceKind): Promise<string> {
   if (place.from.includes("/etc/signet/")) return `systemctl status signet-${kind}`;
-  const flag = place.from === "--data-dir" ? ` --data-dir ${place.shown}` : "";
+  const flag = place.from === "--data-dir" ? ` --data-dir ${shellWord(place.shown)}` : "";
   if (kind === "agent") return `signet agent${flag}`;
   try {
     await stat(join(place.path, "signet.json"));

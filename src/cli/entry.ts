@@ -1,7 +1,7 @@
 // signet entry: who may have which identity.
 import type { Command } from "commander";
 import type { EntryState } from "../../proto/gen/signet/v1/admin.ts";
-import { type Declare, duration, each, riskFlags, wholeNumber } from "./command.ts";
+import { type Declare, duration, each, idOrPath, life, riskFlags, wholeNumber } from "./command.ts";
 import { confirmed, type RiskFlags } from "./confirm.ts";
 import { type AdminPeer, withAdmin } from "./connect.ts";
 import type { Cli } from "./context.ts";
@@ -15,7 +15,10 @@ import { waitForEntry } from "./wait-for-entry.ts";
 import { agentName, pathUnder, trustDomainIn } from "./words.ts";
 
 export function addEntry(program: Command, declare: Declare): void {
-  const entry = declare.group(program, "entry", "who may have which identity: create, list, show, ...");
+  const entry = declare.group(program, "entry", {
+    summary: "who may have which identity: create, list, show, ...",
+    examples: ["signet entry create --id /svc/a --agent one --dns a.prod.example", "signet entry list"],
+  });
   declare
     .verb(entry, "create", {
       summary: "let an agent have an identity for a workload",
@@ -29,12 +32,12 @@ export function addEntry(program: Command, declare: Declare): void {
       reach: "admin",
       needs: ["--id", "--agent"],
     })
-    .option("--id <ID>", "SPIFFE ID of the workload, or its path")
+    .option("--id <ID>", "SPIFFE ID of the workload, or its path", idOrPath("--id"))
     .option("--agent <NAME>", "the node that gets it")
     .option("--selector <TYPE:VALUE>", "which process may have it over a socket; may be repeated", each)
     .option("--dns <NAME>", "DNS name in the certificate; may be repeated", each)
     .option("--ip <ADDRESS>", "IP address in the certificate; may be repeated", each)
-    .option("--ttl <DURATION>", "life of each certificate (default: the server's)", duration("--ttl"))
+    .option("--ttl <DURATION>", "life of each certificate (default: the server's)", life("--ttl"))
     .option("--hint <TEXT>", "by which a program tells identities apart")
     .option("--reason <TEXT>", "why, for the audit log")
     .option("--wait <DURATION>", "until the agent has it on disk; exit 5 when it has not by then", duration("--wait"))
@@ -68,7 +71,7 @@ export function addEntry(program: Command, declare: Declare): void {
     .option("--ip <ADDRESS>", "replaces the IP addresses; may be repeated", each)
     .option("--add-dns <NAME>", "adds a DNS name; may be repeated", each)
     .option("--remove-dns <NAME>", "takes a DNS name away; may be repeated", each)
-    .option("--ttl <DURATION>", "life of each certificate", duration("--ttl"))
+    .option("--ttl <DURATION>", "life of each certificate", life("--ttl"))
     .option("--hint <TEXT>", "by which a program tells identities apart")
     .option("--revision <N>", "only if the entry still has this revision", wholeNumber("--revision", 1))
     .option("--reason <TEXT>", "why, for the audit log")
@@ -131,6 +134,7 @@ async function updateEntry(
     throw wrongUse(`nothing to change in ${name}: give --add-dns, --ttl or another flag`, "signet entry update --help");
   }
   return withAdmin<ExitCode>(cli, "cannot update the entry", async (admin) => {
+    if (flags.removeDns !== undefined) await checkRemoved(admin, flags, name);
     const answer = await namingNearest(
       admin.call("updateEntry", {
         entry: name,
@@ -148,6 +152,24 @@ async function updateEntry(
     );
     return finish(cli, admin, { state: answer.entry, wait: flags.wait, isNew: false });
   });
+}
+
+// A name that is not there is misspelt: the server would take it for done.
+async function checkRemoved(
+  admin: AdminPeer,
+  flags: {
+    readonly dns?: readonly string[];
+    readonly addDns?: readonly string[];
+    readonly removeDns?: readonly string[];
+  },
+  name: string,
+): Promise<void> {
+  const { entry } = await getEntry(admin, name);
+  const held = [...(flags.dns ?? entry?.dnsNames ?? []), ...(flags.addDns ?? [])].map((each) => each.toLowerCase());
+  const missing = flags.removeDns?.find((each) => !held.includes(each.toLowerCase()));
+  if (missing === undefined) return;
+  const has = held.length === 0 ? "it has none" : `it has ${held.join(", ")}`;
+  throw wrongUse(`${name} has no DNS name ${missing}: ${has}`, `signet entry show ${name}`);
 }
 
 // What create and update print, and the wait of both.

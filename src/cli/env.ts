@@ -4,6 +4,7 @@ import { nearest } from "../platform/nearest.ts";
 import type { Declare } from "./command.ts";
 import type { Cli } from "./context.ts";
 import type { ExitCode } from "./failure.ts";
+import { plain } from "./layout.ts";
 import { findConfigFile, findPlace, type PlaceKind } from "./place.ts";
 import { knownVariables } from "./process-settings.ts";
 
@@ -31,6 +32,8 @@ async function showEnv(cli: Cli): Promise<ExitCode> {
   const settings = [...(await placesOf(cli, "server")), ...(await placesOf(cli, "agent")), ...variablesIn(cli)];
   if (print.format !== "table") {
     await print.value(settings);
+  } else if (print.quiet) {
+    for (const { setting, value } of settings) print.line(`${plain(setting.replaceAll(" ", "_"))}=${plain(value)}`);
   } else {
     print.table<Shown>(
       [

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { ExplainResponse } from "../../proto/gen/signet/v1/admin.ts";
 import { formatDuration } from "../platform/durations.ts";
-import type { Declare } from "./command.ts";
+import { type Declare, idOrPath } from "./command.ts";
 import { type AdminPeer, withAdmin } from "./connect.ts";
 import type { Cli } from "./context.ts";
 import type { CsrContents } from "./csr-contents.ts";
@@ -27,7 +27,7 @@ export function addExplain(program: Command, declare: Declare): void {
       reach: "admin",
       needs: ["--id"],
     })
-    .option("--id <ID>", "the identity, as SPIFFE ID or path")
+    .option("--id <ID>", "the identity, as SPIFFE ID or path", idOrPath("--id"))
     .option("--agent <NAME>", "the node that asks (default: the one that has the entry)")
     .option("--csr <FILE>", "the signing request, PEM or DER")
     .action(declare.run(explain));
@@ -58,8 +58,11 @@ async function explain(
   });
 }
 
-// The agent that asks is the one with the entry, unless several have one.
+// The agent that asks is the one with the entry, unless several have one. Agents and the server ask for themselves:
+// then it is empty.
 async function onlyAgentOf(admin: AdminPeer, id: string): Promise<string> {
+  const path = pathUnder(trustDomainIn(id), id);
+  if (/^\/agent\/[^/]+$/.test(path) || path === "/signet/server") return "";
   const states = await allPages(async (page) => {
     const answer = await admin.call("listEntries", { agent: "", ...page });
     return { items: answer.entries, next: answer.nextPageToken };
@@ -70,6 +73,9 @@ async function onlyAgentOf(admin: AdminPeer, id: string): Promise<string> {
       : [],
   );
   const [first, second] = agents;
+  if (first === undefined && /^\/(agent|device|signet)(\/|$)/.test(path)) {
+    throw wrongUse(`no entry may give ${id} to an agent`, `signet explain --id ${id} --agent NAME`);
+  }
   if (first === undefined) {
     throw new CliError(1, `no entry gives ${id} to any agent`, { cure: `signet entry create --id ${id} --agent NAME` });
   }
@@ -107,9 +113,8 @@ function printAnswer(
   const by = !answer.allowed || answer.entryId === "" ? "" : ` by ${answer.entryId}`;
   const trustDomain = trustDomainIn(answer.spiffeId);
   const agent = asked.agent.includes("/") ? pathUnder(trustDomain, asked.agent) : `/agent/${asked.agent}`;
-  print.line(
-    `${plain(answer.spiffeId === "" ? asked.id : answer.spiffeId)} for ${plain(agent)}  ${verdict}${plain(by)}`,
-  );
+  const asks = asked.agent === "" ? "" : ` for ${plain(agent)}`;
+  print.line(`${plain(answer.spiffeId === "" ? asked.id : answer.spiffeId)}${asks}  ${verdict}${plain(by)}`);
   const nameWidth = Math.max(...answer.steps.map(({ rule }) => rule.length), 0);
   for (const step of answer.steps) {
     const word = step.passed ? print.paint("passed ", "good") : print.paint("REFUSED", "bad");

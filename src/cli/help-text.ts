@@ -19,7 +19,7 @@ export function helpText(command: Command, declare: Declare, columns: number): s
   const sections: (readonly string[])[] = [
     wrap(command.description(), width),
     ...(known?.description ?? []).map((paragraph) => wrap(paragraph, width)),
-    [`usage: ${usageOf(command, known?.needs ?? [])}`],
+    [`usage: ${usageOf(command, [...(known?.needs ?? []), ...(known?.asks ?? [])])}`],
     titled(
       "commands:",
       commands.flatMap((each) => item(callOf(each), each.summary(), nameWidth, width)),

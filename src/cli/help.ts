@@ -28,6 +28,8 @@ known is refused by server and agent, like an unknown key.
   NO_COLOR             no colours
   FORCE_COLOR          colours in a pipe too
   TERM=dumb            no colours, and nothing is redrawn
+  TZ                   the zone of the times on screens (default: that of this
+                       machine); those of -o json and yaml are UTC
 `,
   "exit-codes": `Exit codes
 

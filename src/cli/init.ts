@@ -4,13 +4,14 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { formatDuration, parseDuration, writeDuration } from "../platform/durations.ts";
+import { shellWord } from "../platform/shell-word.ts";
 import { type Declare, duration } from "./command.ts";
 import type { Cli, InitAuthority, InitResult, KeyTypeName } from "./context.ts";
 import { asCliError, CliError, type ExitCode, wrongUse } from "./failure.ts";
 import { facts, plain } from "./layout.ts";
 import { day } from "./moments.ts";
 import { shown } from "./objects.ts";
-import { type DataPlace, findPlace, readSettings } from "./place.ts";
+import { type DataPlace, findPlace, placeFlags, readSettings } from "./place.ts";
 import { keyType, shortFingerprint } from "./words.ts";
 
 const keyTypes: readonly KeyTypeName[] = ["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "ed25519"];
@@ -32,14 +33,18 @@ export function addInit(program: Command, declare: Declare): void {
       ],
       examples: [
         "signet init --trust-domain prod.example",
-        "signet init --trust-domain prod.example --root-key-out root-1.key",
+        "signet init --trust-domain prod.example --root-key-out root-1.key \\\n      --root-passphrase-file passphrase",
       ],
       reach: "agent",
+      asks: ["--trust-domain"],
     })
     .option("--trust-domain <NAME>", "such as prod.example; it can never be changed")
-    .option("--root-key-out <FILE>", "put the root key there and leave none on this server")
-    .option("--root-passphrase-file <FILE>", "encrypts that file")
-    .option("--key-passphrase-file <FILE>", "encrypts the keys in the data directory")
+    .option(
+      "--root-key-out <FILE>",
+      "put the root key there and leave none on this server; with --root-passphrase-file",
+    )
+    .option("--root-passphrase-file <FILE>", "file with the passphrase that encrypts the root key")
+    .option("--key-passphrase-file <FILE>", "file with the passphrase that encrypts the keys in the data directory")
     .option("--key-type <TYPE>", `${keyTypes.join(", ")} (default: ec-p256)`)
     .option("--root-ttl <DURATION>", "life of the root (default: 3650d)", duration("--root-ttl"))
     .option("--intermediate-ttl <DURATION>", "life of each intermediate (default: 30d)", duration("--intermediate-ttl"))
@@ -78,7 +83,7 @@ async function init(cli: Cli, flags: InitFlags): Promise<ExitCode> {
     (ttlSetting === undefined ? defaults.intermediateTtl : durationOf("intermediate_ttl", ttlSetting));
   if (rootTtlSeconds < intermediateTtlSeconds) {
     throw wrongUse(
-      `--root-ttl ${formatDuration(rootTtlSeconds)} is shorter than --intermediate-ttl ${formatDuration(intermediateTtlSeconds)}: nothing outlives its issuer`,
+      `--root-ttl ${writeDuration(rootTtlSeconds)} is shorter than --intermediate-ttl ${writeDuration(intermediateTtlSeconds)}: nothing outlives its issuer`,
     );
   }
   checkLifetimes(cli, settings, intermediateTtlSeconds);
@@ -141,31 +146,26 @@ async function printResult(
     ? `encrypted: the server needs the same passphrase file to start`
     : `NOT encrypted: who reads ${place.shown}/keys can sign as ${trustDomain}`;
   const advice = [
-    ...(flags.rootKeyOut === undefined ? ["--root-key-out FILE"] : []),
+    ...(flags.rootKeyOut === undefined ? ["--root-key-out FILE --root-passphrase-file FILE"] : []),
     ...(result.encrypted ? [] : ["SIGNET_KEY_PASSPHRASE_FILE"]),
   ];
   const lines = facts(
     [
       [result.root.name, `${describe(result.root)}, SHA-256 ${shortFingerprint(result.root.fingerprintHex)}`],
       [result.intermediate.name, `${describe(result.intermediate)}, under ${result.root.name}`],
+      [
+        "root key",
+        flags.rootKeyOut === undefined
+          ? "on this server"
+          : `in ${flags.rootKeyOut} only; keep it elsewhere, each rotation needs it`,
+      ],
       ["keys", keys],
       ["", advice.length === 0 ? "" : `for production: ${advice.join(" and ")}`],
     ],
     { width: print.width },
   );
   for (const line of lines) print.line(line);
-  print.line(
-    flags.rootKeyOut === undefined
-      ? "  root key: on this server"
-      : `  root key: in ${plain(flags.rootKeyOut)} only; keep it elsewhere, each rotation needs it`,
-  );
-  const flag =
-    place.from === "--data-dir"
-      ? ` --data-dir ${plain(place.shown)}`
-      : cli.shared.config === undefined
-        ? ""
-        : ` -c ${plain(cli.shared.config)}`;
-  print.hint(`next: signet server${flag}`);
+  print.hint(`next: signet server${plain(placeFlags(cli.shared))}`);
 }
 
 async function checkTrustDomain(text: string): Promise<void> {
@@ -189,7 +189,7 @@ async function refuseToOverwrite(place: DataPlace): Promise<void> {
     1,
     `cannot make a trust domain in ${place.shown}: there is one already, and nothing is overwritten`,
     {
-      cure: `signet status${place.from === "default" ? "" : ` --data-dir ${place.shown}`}, or another --data-dir`,
+      cure: `signet status${place.from === "default" ? "" : ` --data-dir ${shellWord(place.shown)}`}, or another --data-dir`,
     },
   );
 }
@@ -204,7 +204,7 @@ function checkLifetimes(cli: Cli, settings: Readonly<Record<string, unknown>>, i
     const seconds = typeof text === "string" ? durationOf(`lifetimes.${name}`, text) : byDefault;
     if (seconds * 4 <= intermediateTtlSeconds) continue;
     throw wrongUse(
-      `--intermediate-ttl ${formatDuration(intermediateTtlSeconds)} is too short: lifetimes.${name} is ${formatDuration(seconds)}, and that may be a quarter of it at most (ttl_over_authority)`,
+      `--intermediate-ttl ${writeDuration(intermediateTtlSeconds)} is too short: lifetimes.${name} is ${formatDuration(seconds)}, and that may be a quarter of it at most (ttl_over_authority)`,
       `--intermediate-ttl ${writeDuration(seconds * 4)}, or shorter lifetimes in server.yaml (SIGNET_LIFETIMES_${name.toUpperCase()})`,
     );
   }

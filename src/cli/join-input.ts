@@ -10,7 +10,7 @@ const fetchCure = "signet token create --agent NAME, where the server is";
 
 /**
  * The join string of --join, --join-file or SIGNET_JOIN_FILE, checked; undefined when none was given, or when the file is
- * gone on a node that has a data directory already. Throws CliError 2.
+ * gone on a node that has joined already. Throws CliError 2.
  */
 export async function givenJoinString(
   cli: Cli,
@@ -45,8 +45,8 @@ async function fromFile(cli: Cli, joinFile: unknown): Promise<string | undefined
     return await readFile(file, "utf8");
   } catch (error) {
     if (error instanceof CliError) throw error;
-    if (errnoOf(error) === "ENOENT" && (await hasDataDirectory(cli))) {
-      cli.print.note(`no join file ${named}; this node has a data directory, so it goes on without`);
+    if (errnoOf(error) === "ENOENT" && (await hasJoined(cli))) {
+      cli.print.note(`no join file ${named}; this node has joined already, so it goes on without`);
       return undefined;
     }
     throw new CliError(2, `cannot read the join file ${named}: ${reasonOf(error)}`, { cure: fetchCure, cause: error });
@@ -69,9 +69,10 @@ async function fromInput(cli: Cli): Promise<string> {
   return line;
 }
 
-async function hasDataDirectory(cli: Cli): Promise<boolean> {
+// The agent writes its own certificate when it has joined, not before.
+async function hasJoined(cli: Cli): Promise<boolean> {
   const place = await findPlace(cli, "agent", cli.shared);
-  return stat(joinPath(place.path, "signet.json")).then(
+  return stat(joinPath(place.path, "agent.json")).then(
     () => true,
     () => false,
   );

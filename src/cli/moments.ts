@@ -3,10 +3,11 @@ import { formatDuration } from "../platform/durations.ts";
 
 const daySeconds = 86_400;
 
-/** `14:12:09` within a day of now, else `2026-12-24`. */
+/** `14:12:09` today, `11-26 02:12` within a day of now, else `2026-12-24`. */
 export function moment(date: Date, now: Date): string {
+  if (day(date) === day(now)) return timeOfDay(date);
   const apart = Math.abs(date.getTime() - now.getTime()) / 1000;
-  return apart < daySeconds ? timeOfDay(date) : day(date);
+  return apart < daySeconds ? `${day(date).slice(5)} ${timeOfDay(date).slice(0, 5)}` : day(date);
 }
 
 export function timeOfDay(date: Date): string {

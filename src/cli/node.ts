@@ -15,7 +15,10 @@ import { allPages } from "./pages.ts";
 import { agentName, identityState, nodeState, pathUnder, spaced, toneOf, trustDomainIn } from "./words.ts";
 
 export function addNode(program: Command, declare: Declare): void {
-  const node = declare.group(program, "node", "the agents, one a node: list, show");
+  const node = declare.group(program, "node", {
+    summary: "the agents, one a node: list, show",
+    examples: ["signet node list"],
+  });
   declare
     .verb(node, "list", {
       summary: "list the nodes: state, bundle on disk, last seen",

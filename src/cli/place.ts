@@ -2,6 +2,7 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { readTrustedFile } from "../platform/atomic-file.ts";
+import { shellWord } from "../platform/shell-word.ts";
 import type { CliContext, SharedFlags } from "./context.ts";
 import { CliError, reasonOf, withCure } from "./failure.ts";
 
@@ -61,6 +62,12 @@ export async function findConfigFile(
     () => ofMachine,
     () => undefined,
   );
+}
+
+/** The flags that lead another command to the same data directory, with a space before them. */
+export function placeFlags(shared: Pick<SharedFlags, "dataDir" | "config">): string {
+  if (shared.dataDir !== undefined) return ` --data-dir ${shellWord(shared.dataDir)}`;
+  return shared.config === undefined ? "" : ` -c ${shellWord(shared.config)}`;
 }
 
 function setVariable(deps: PlaceDeps, name: string): string | undefined {

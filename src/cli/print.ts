@@ -1,5 +1,6 @@
 // The only place of the command line (but the demo's screen) that writes to stdout. stdout carries data; hints, progress,
 // warnings and errors go to stderr.
+import { printable } from "../platform/foreign-text.ts";
 import { type Column, type Paint, plain, type Tone, table, wrap } from "./layout.ts";
 
 export type Format = "table" | "json" | "yaml";
@@ -82,7 +83,7 @@ export function createPrinter(streams: { readonly out: Output; readonly err: Out
     value: async (value) => {
       if (options.format === "yaml") {
         const { stringify } = await import("yaml");
-        out.write(stringify(value, { aliasDuplicateObjects: false, lineWidth: 0 }));
+        out.write(stringify(escaped(value), { aliasDuplicateObjects: false, lineWidth: 0 }));
       } else {
         line(jsonText(value));
       }
@@ -93,7 +94,7 @@ export function createPrinter(streams: { readonly out: Output; readonly err: Out
     },
     progress: (text) => err.write(text),
     redraw: (lines) => {
-      const up = drawn > 0 && out.isTerminal ? `\u001b[${drawn}A\u001b[J` : "";
+      const up = drawn > 0 && out.isTerminal ? `\r\u001b[${drawn}A\u001b[J` : "";
       out.write(`${up}${lines.map((each) => `${each}\n`).join("")}`);
       drawn = lines.reduce(
         (sum, each) => sum + Math.max(1, Math.ceil(each.replace(colourCodes, "").length / width)),
@@ -128,4 +129,12 @@ export function wantsColour(out: Pick<Output, "isTerminal">, env: PrintOptions["
 /** The two lines of a failure: `signet: WHAT: WHY`, and `try: COMMAND` where there is a cure. */
 export function failureLines(message: string, cure: string): readonly string[] {
   return [`signet: ${plain(message)}`, ...(cure === "" ? [] : [`try: ${plain(cure)}`])];
+}
+
+/** A value with every text in it safe to print: foreign text must not move a cursor or hide what follows. */
+function escaped(value: unknown): unknown {
+  if (typeof value === "string") return printable(value);
+  if (Array.isArray(value)) return value.map(escaped);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, escaped(each)]));
 }

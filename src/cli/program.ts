@@ -66,6 +66,12 @@ export function buildProgram(declare: Declare, context: CliContext): Command {
   const program = new Command("signet");
   program.summary("an internal CA and mTLS identity issuer");
   program.description("Signet: an internal CA that gives every workload a short-lived identity and renews it.");
+  declare.examples(program, [
+    "signet demo",
+    "signet init --trust-domain prod.example",
+    "signet entry create --id /svc/a --agent one",
+    "signet help environment",
+  ]);
   hideShared(program);
   program.option("-V, --version", "the version of this program");
   program.action(

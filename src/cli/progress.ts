@@ -27,7 +27,7 @@ export function startProgress(cli: Cli, options: { readonly afterMs: number; rea
   let writtenAt = 0;
   let open = options.afterMs <= 0;
   const clear = (): void => {
-    if (drawnLines > 0) print.progress(`\u001b[${drawnLines}A\u001b[J`);
+    if (drawnLines > 0) print.progress(`\r\u001b[${drawnLines}A\u001b[J`);
     drawnLines = 0;
     if (redraw) written = "";
   };
@@ -44,7 +44,7 @@ export function startProgress(cli: Cli, options: { readonly afterMs: number; rea
       const isNewStage = stageOf(text) !== stageOf(written);
       if (!isNewStage && now - writtenAt < pipeEveryMs) return;
       writtenAt = now;
-      if (written === "" && options.leaves !== "") print.note(options.leaves.trim());
+      if (written === "" && err.isTerminal) print.note(options.leaves);
       print.note(text);
     }
     written = text;

@@ -1,6 +1,7 @@
 // The key of a root that is kept elsewhere: read and decrypted here, so that its passphrase never leaves this process.
 import { createPrivateKey } from "node:crypto";
-import { readSecretFile } from "../platform/atomic-file.ts";
+import { FileError, readSecretFile } from "../platform/atomic-file.ts";
+import { shellWord } from "../platform/shell-word.ts";
 import { CliError, reasonOf, withCure, wrongUse } from "./failure.ts";
 
 /**
@@ -14,7 +15,7 @@ export async function readRootKeyPem(file: string, passphraseFile: string | unde
   if (isEncrypted && passphraseFile === undefined) {
     throw wrongUse(
       `the root key ${file} is encrypted: its passphrase is needed`,
-      `signet authority rotate --root-key ${file} --root-passphrase-file FILE`,
+      `signet authority rotate --root-key ${shellWord(file)} --root-passphrase-file FILE`,
     );
   }
   const passphrase = passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile);
@@ -46,7 +47,8 @@ async function orSay<Content>(file: string, what: string, reading: Promise<Conte
   } catch (error) {
     const why = reasonOf(error);
     const told = why.startsWith(file) ? why : `${file}: ${why}`;
-    const { message, cure } = withCure(`cannot take ${what} from ${told}`);
+    const isUnsafe = error instanceof FileError && (error.code === "unsafe" || error.code === "too_large");
+    const { message, cure } = withCure(`cannot ${isUnsafe ? "use" : "read"} ${what}: ${told}`);
     throw new CliError(2, message, { cure, cause: error });
   }
 }

@@ -2,8 +2,8 @@
 import type { Command } from "commander";
 import type { Declare } from "./command.ts";
 import type { Cli, RunServerOptions } from "./context.ts";
-import { asCliError, type ExitCode } from "./failure.ts";
-import { findConfigFile } from "./place.ts";
+import { asCliError, CliError, type ExitCode } from "./failure.ts";
+import { findConfigFile, placeFlags } from "./place.ts";
 import { environmentOfProcess, givenSettings, type Setting, serverSettings, settingFlags } from "./process-settings.ts";
 
 export function addServer(program: Command, declare: Declare): void {
@@ -29,10 +29,19 @@ export function addServer(program: Command, declare: Declare): void {
       try {
         return (await cli.starters.server(options)) as ExitCode;
       } catch (error) {
-        throw asCliError(error, "cannot start the server");
+        throw withPassphraseCure(cli, error, asCliError(error, "cannot start the server"));
       }
     }),
   );
+}
+
+// Only here it is known how the server was started, so only here it can be said how to start it.
+function withPassphraseCure(cli: Cli, error: unknown, failure: CliError): CliError {
+  if (!(error instanceof Error && error.name === "KeyError" && "code" in error && error.code === "bad_passphrase")) {
+    return failure;
+  }
+  const cure = `SIGNET_KEY_PASSPHRASE_FILE=FILE signet server${placeFlags(cli.shared)}`;
+  return new CliError(failure.exit, failure.message, { cure, cause: error });
 }
 
 /** What both processes are started with. */

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { Token } from "../../proto/gen/signet/v1/admin.ts";
 import { nearest } from "../platform/nearest.ts";
-import { type Declare, duration, each, riskFlags } from "./command.ts";
+import { type Declare, each, life, riskFlags } from "./command.ts";
 import { confirmed, type RiskFlags } from "./confirm.ts";
 import { type AdminPeer, withAdmin } from "./connect.ts";
 import type { Cli } from "./context.ts";
@@ -15,7 +15,10 @@ import { agentName, pathUnder, tokenState, toneOf, trustDomainIn } from "./words
 const defaultTtlSeconds = 600;
 
 export function addToken(program: Command, declare: Declare): void {
-  const token = declare.group(program, "token", "join strings for new nodes: create, list, revoke");
+  const token = declare.group(program, "token", {
+    summary: "join strings for new nodes: create, list, revoke",
+    examples: ["signet token create --agent one"],
+  });
   declare
     .verb(token, "create", {
       summary: "make a join string for one node",
@@ -30,7 +33,7 @@ export function addToken(program: Command, declare: Declare): void {
       needs: ["--agent"],
     })
     .option("--agent <NAME>", "name of the node, or its SPIFFE ID")
-    .option("--ttl <DURATION>", "how long it may be used (default: 10m)", duration("--ttl"))
+    .option("--ttl <DURATION>", "how long it may be used (default: 10m)", life("--ttl"))
     .option("--address <HOST:PORT>", "where the node reaches the server; may be repeated", each)
     .action(declare.run(createToken));
   declare

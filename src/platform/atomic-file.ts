@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, link, open, rename, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { shellWord } from "./shell-word.ts";
 
 export type FileErrorCode = "unsafe" | "missing" | "unreadable" | "too_large" | "exists";
 
@@ -51,6 +52,10 @@ export async function createFileDurably(
   });
 }
 
+const keptOfName = 64;
+const temporaryOctets = 6;
+const temporaryForm = new RegExp(`^\\..{1,${keptOfName}}\\.[0-9a-f]{${2 * temporaryOctets}}$`, "s");
+
 async function writeBeside(
   path: string,
   content: Uint8Array | string,
@@ -58,7 +63,7 @@ async function writeBeside(
   place: (temporary: string) => Promise<void>,
 ): Promise<void> {
   const folder = dirname(path);
-  const temporary = join(folder, `.${basename(path).slice(0, 64)}.${randomBytes(6).toString("hex")}`);
+  const temporary = join(folder, temporaryName(basename(path)));
   try {
     await writeNew(temporary, content, mode);
     await place(temporary);
@@ -67,6 +72,16 @@ async function writeBeside(
     throw error;
   }
   await syncDirectory(folder);
+}
+
+/** The name under which a file is written before it is moved to `name`. A kill leaves it; isTemporaryName() knows it. */
+export function temporaryName(name: string): string {
+  return `.${name.slice(0, keptOfName)}.${randomBytes(temporaryOctets).toString("hex")}`;
+}
+
+/** Whether a name is one of temporaryName(): a file that a kill left half-way, which may hold a secret. */
+export function isTemporaryName(name: string): boolean {
+  return temporaryForm.test(name);
 }
 
 async function writeNew(path: string, content: Uint8Array | string, mode: number): Promise<void> {
@@ -113,9 +128,10 @@ export interface ReadOptions {
  */
 export async function readSecretFile(path: string, options: ReadOptions = {}): Promise<Uint8Array> {
   return await readChecked(path, options, ({ uid, mode }) => {
-    if (!isOurs(uid)) return `belongs to another user (${uid}); try: chown it to the user of this process`;
+    if (!isOurs(uid))
+      return `belongs to another user (${uid}); try: chown ${process.geteuid?.() ?? 0} ${shellWord(path)}`;
     if ((mode & 0o077) === 0) return undefined;
-    return `can be read by others (mode ${octal(mode)}); try: chmod 600 ${path}`;
+    return `can be read by others (mode ${octal(mode)}); try: chmod 600 ${shellWord(path)}`;
   });
 }
 
@@ -125,9 +141,11 @@ export async function readSecretFile(path: string, options: ReadOptions = {}): P
  */
 export async function readTrustedFile(path: string, options: ReadOptions = {}): Promise<Uint8Array> {
   return await readChecked(path, options, ({ uid, gid, mode }) => {
-    if (!isOurs(uid)) return `belongs to another user (${uid}), who may change it; try: chown it to root`;
+    if (!isOurs(uid)) return `belongs to another user (${uid}), who may change it; try: chown root ${shellWord(path)}`;
     const isWritable = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== process.getegid?.());
-    return isWritable ? `can be written by others (mode ${octal(mode)}); try: chmod go-w ${path}` : undefined;
+    return isWritable
+      ? `can be written by others (mode ${octal(mode)}); try: chmod go-w ${shellWord(path)}`
+      : undefined;
   });
 }
 

@@ -13,6 +13,7 @@ import {
   syncDirectory,
   writeFileDurably,
 } from "./atomic-file.ts";
+import { shellWord } from "./shell-word.ts";
 
 export type DataDirErrorCode = "missing" | "exists" | "other_kind" | "newer" | "others_may_enter" | "unreadable";
 
@@ -177,7 +178,9 @@ async function refuseOthers(path: string, kind: string): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
     const code = errnoOf(error);
     if (code === "ENOENT")
-      throw new DataDirError("missing", `there is no data directory ${path}`, cureOfMissing(kind), { cause: error });
+      throw new DataDirError("missing", `there is no data directory ${path}`, cureOfMissing(kind, path), {
+        cause: error,
+      });
     throw new DataDirError("unreadable", `the data directory ${path} cannot be used: ${code}`, undefined, {
       cause: error,
     });
@@ -188,7 +191,7 @@ async function refuseOthers(path: string, kind: string): Promise<void> {
     throw new DataDirError(
       "others_may_enter",
       `others may enter ${path} (mode ${octal(found.mode)}), and keys are in it`,
-      `chmod 700 ${path}`,
+      `chmod 700 ${shellWord(path)}`,
     );
   }
 }
@@ -203,7 +206,7 @@ async function readStamp(path: string, kind: string): Promise<Stamp> {
       throw new DataDirError(
         "missing",
         `${path} is not a data directory of signet: it has no ${stampName}`,
-        cureOfMissing(kind),
+        cureOfMissing(kind, path),
       );
     }
     if (error instanceof FileError) throw new DataDirError("unreadable", error.message, undefined, { cause: error });
@@ -218,8 +221,9 @@ function isStamp(value: unknown): value is Stamp {
   return typeof value.kind === "string" && Number.isSafeInteger(value.version);
 }
 
-function cureOfMissing(kind: string): string {
-  return kind === "server" ? "signet init" : "signet agent --join-file -";
+function cureOfMissing(kind: string, path: string): string {
+  const command = kind === "server" ? "signet init --trust-domain NAME" : "signet agent --join-file -";
+  return `${command} --data-dir ${shellWord(path)}`;
 }
 
 /** Root too: what it would write there, the owner could not read any more, and the owner could read its keys. */

@@ -14,10 +14,11 @@ export function nearest(name: string, names: readonly string[]): string | undefi
   for (const candidate of names) {
     if (candidate.length > longestName) continue;
     const distance = slips(typed, folded(candidate));
-    if (distance < least && isNear(typed, folded(candidate), distance)) {
-      least = distance;
-      best = candidate;
-    }
+    if (distance > least || !isNear(typed, folded(candidate), distance)) continue;
+    // Among equals the one that is written the same way.
+    if (distance === least && best !== undefined && slips(name, candidate) >= slips(name, best)) continue;
+    least = distance;
+    best = candidate;
   }
   return best;
 }

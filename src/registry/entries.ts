@@ -259,7 +259,10 @@ export function wholeId(trustDomain: TrustDomain, text: string): SpiffeId {
   try {
     return parseSpiffeId(text.startsWith("/") ? `spiffe://${trustDomain}${text}` : text);
   } catch (error) {
-    throw new CaError("bad_request", error instanceof Error ? error.message : "not a SPIFFE ID", { cause: error });
+    throw new CaError("bad_request", error instanceof Error ? error.message : "not a SPIFFE ID", {
+      ...(/^[\w.-]+(\/[\w.-]+)*$/.test(text) ? { cure: `/${text}` } : {}),
+      cause: error,
+    });
   }
 }
 

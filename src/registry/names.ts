@@ -47,10 +47,9 @@ function checkIpAddress(text: string): string {
 /** Whether a name is one of these, or a wildcard that stands for one of them (RFC 6125 6.4.3: one label). */
 export function coversOneOf(names: ReadonlySet<string>, name: string): boolean {
   if (names.has(name)) return true;
-  return (
-    name.startsWith("*.") &&
-    [...names].some((each) => isIP(each) === 0 && each.slice(each.indexOf(".")) === name.slice(1))
-  );
+  const above = (each: string): string => each.slice(each.indexOf("."));
+  if (name.startsWith("*.")) return [...names].some((each) => isIP(each) === 0 && above(each) === name.slice(1));
+  return isIP(name) === 0 && names.has(`*${above(name)}`);
 }
 
 /** localhost and the loopback addresses. */

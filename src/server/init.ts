@@ -11,6 +11,7 @@ import { createFileDurably } from "../platform/atomic-file.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import { createDataDir } from "../platform/data-dir.ts";
 import { type Random, systemRandom } from "../platform/random.ts";
+import { shellWord } from "../platform/shell-word.ts";
 import { CaError } from "../registry/ca-error.ts";
 import { parseTrustDomain } from "../spiffe/id.ts";
 import { createLevelStore } from "../store/level.ts";
@@ -66,7 +67,7 @@ export async function initTrustDomain(options: InitOptions): Promise<InitResult>
       "bad_request",
       "a root key that leaves the server is encrypted: --root-passphrase-file is missing",
       {
-        cure: "signet init --root-key-out FILE --root-passphrase-file FILE",
+        cure: `signet init --trust-domain ${trustDomain} --root-key-out ${shellWord(options.rootKeyOut)} --root-passphrase-file FILE`,
       },
     );
   }
@@ -74,6 +75,9 @@ export async function initTrustDomain(options: InitOptions): Promise<InitResult>
     options.keyPassphraseFile === undefined ? undefined : await readPassphraseFile(options.keyPassphraseFile);
   const rootPassphrase =
     options.rootPassphraseFile === undefined ? undefined : await readPassphraseFile(options.rootPassphraseFile);
+  if (rootPassphrase !== undefined && rootPassphrase === passphrase) {
+    throw new CaError("bad_request", "the root key needs a passphrase of its own, not that of the keys on the server");
+  }
   let made: { readonly root: Certificate; readonly intermediate: Certificate } | undefined;
   const dir = await createDataDir(
     options.dataDir,

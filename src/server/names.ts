@@ -1,9 +1,12 @@
 import { isIP } from "node:net";
-import { isLoopback, parseAddress } from "../platform/address.ts";
+import { isLoopback, isWildcard, parseAddress } from "../platform/address.ts";
 import { checkNames } from "../registry/names.ts";
 import type { ServerConfig } from "./config.ts";
 
-/** DNS names and addresses of the api certificate: `names`, the host of `advertise`, else localhost and the loopback. */
+/**
+ * DNS names and addresses of the api certificate: `names` and the host of `advertise`, else localhost and the loopback; and
+ * the address that is listened on.
+ */
 export function serverNames(config: Pick<ServerConfig, "names" | "advertise" | "listen">): {
   readonly dnsNames: readonly string[];
   readonly ipAddresses: readonly string[];
@@ -11,11 +14,8 @@ export function serverNames(config: Pick<ServerConfig, "names" | "advertise" | "
   const advertised = config.advertise === undefined ? [] : [parseAddress(config.advertise).host];
   const given = [...(config.names ?? []), ...advertised];
   const bound = parseAddress(config.listen.api).host;
-  const boundName =
-    given.length === 0 && !isLoopback(bound) && isIP(bound) !== 0 && bound !== "0.0.0.0" && bound !== "::"
-      ? [bound]
-      : [];
-  const all = given.length === 0 ? ["localhost", "127.0.0.1", "::1", ...boundName] : given;
+  const boundName = isIP(bound) !== 0 && !isLoopback(bound) && !isWildcard(bound) ? [bound] : [];
+  const all = [...(given.length === 0 ? ["localhost", "127.0.0.1", "::1"] : given), ...boundName];
   return checkNames(
     all.filter((name) => isIP(name) === 0),
     all.filter((name) => isIP(name) !== 0),

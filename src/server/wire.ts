@@ -215,10 +215,17 @@ function rootSigner(pem: Uint8Array): KeyHandle {
   }
 }
 
+/** The lifetimes must fit under the intermediate that signs now, and under those that will follow it. */
 function refuseLongLives(config: ServerConfig, state: TrustState): void {
-  const over = ttlOverAuthority(Object.values(profiles(config.lifetimes)), activeLifeSeconds(state));
-  if (over === undefined) return;
-  throw new CaError("denied", over.detail, over);
+  const known = Object.values(profiles(config.lifetimes));
+  const lives = [
+    activeLifeSeconds(state),
+    ...(config.intermediateTtlSeconds === 0 ? [] : [config.intermediateTtlSeconds]),
+  ];
+  for (const life of lives) {
+    const over = ttlOverAuthority(known, life);
+    if (over !== undefined) throw new CaError("denied", over.detail, over);
+  }
 }
 
 /** What another key signs would verify nowhere, so it is found out before anybody is given any of it. */

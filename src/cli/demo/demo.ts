@@ -5,9 +5,10 @@ import type { Cli } from "../context.ts";
 import { asCliError, type ExitCode, wrongUse } from "../failure.ts";
 import { Crew } from "./crew.ts";
 import { makeFolders } from "./folders.ts";
+import { hanging } from "./hanging.ts";
 import { type Moved, play } from "./play.ts";
 import type { StrangerView } from "./scene.ts";
-import { createScreen } from "./screen.ts";
+import { createScreen, leastSize } from "./screen.ts";
 import { noStats } from "./service-line.ts";
 import { Stage } from "./stage.ts";
 import { type Outcome, summaryLines } from "./summary.ts";
@@ -42,12 +43,16 @@ export async function runDemo(cli: Cli, options: DemoOptions): Promise<ExitCode>
   const folders = await makeFolders(options.dir, cli.cwd);
   const screen = createScreen(cli.out, { dumb: cli.env["TERM"] === "dumb" });
   const eventsFile = join(folders.kept, "events.jsonl");
+  if (screen.tooSmall) {
+    const text = `the live view takes ${leastSize.columns} columns and ${leastSize.rows} lines; here is a line for each event`;
+    for (const line of hanging("", text, screen.width)) screen.line(line);
+  }
   const stage = await Stage.open({ clock: cli.clock, screen }, { ...options, eventsFile, trustDomain });
   const run = new Run(cli, { folders, stage });
   const outcome = await run.perform(options);
   await stage.close();
   const kept = await cleanUp(folders, options);
-  for (const line of summaryLines({ ...outcome, kept })) screen.line(line);
+  for (const line of summaryLines({ ...outcome, kept }, screen.width)) screen.line(line);
   screen.line(lastLine(outcome.totals));
   if (outcome.interrupted) return 130;
   return outcome.problems.length === 0 ? 0 : 1;
@@ -102,7 +107,8 @@ class Run {
       release();
     }
     const { startedAt } = this.#stage.scene;
-    return this.#outcome(startedAt === undefined ? 0 : (endedAt - startedAt) / 1000);
+    const seconds = startedAt === undefined ? 0 : (endedAt - startedAt) / 1000;
+    return { ...this.#outcome(), seconds, ttlSeconds: options.ttlSeconds };
   }
 
   /** Services first, so that no call meets an end; then what was issued is held against the store; then the rest. */
@@ -128,7 +134,7 @@ class Run {
     this.#stage.change({ issued: seen, recorded: known });
   }
 
-  #outcome(seconds: number): Omit<Outcome, "kept"> {
+  #outcome(): Omit<Outcome, "kept" | "seconds" | "ttlSeconds"> {
     const { strangers } = this.#stage.scene;
     const refused = strangers.filter(({ state }) => state === "refused").length;
     const totals = totalsOf(countedBy(this.#world?.a), countedBy(this.#world?.b), refused);
@@ -140,7 +146,7 @@ class Run {
     // What ended the run early is the reason why a stranger never came.
     const early = this.#interrupted || problems.length > 0;
     problems.push(...strangers.flatMap((stranger) => strangerProblem(stranger, { early })));
-    return { totals, seconds, problems, interrupted: this.#interrupted, moved: this.#moved, strangers, recorded };
+    return { totals, problems, interrupted: this.#interrupted, moved: this.#moved, strangers, recorded };
   }
 
   #watch(signal: AbortSignal): Promise<unknown> {

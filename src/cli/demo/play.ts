@@ -41,7 +41,7 @@ export async function play(
     limitMs: firstCallWithinMs,
   });
   stage.change({ startedAt });
-  stage.tell("calls", "the first one was answered: A and B call each other from now on");
+  stage.tell("calls", "the first one was answered: now A and B call each other");
   await writeEndpoints(builder, world);
 
   const forMs = options.forSeconds * 1000;

@@ -4,6 +4,10 @@ import type { Output } from "../print.ts";
 export interface Screen {
   /** True when the view is drawn in place. */
   readonly live: boolean;
+  /** True on a terminal that could draw but is smaller than the view. */
+  readonly tooSmall: boolean;
+  /** Columns that a line which stays may fill; in a pipe as good as no limit. */
+  readonly width: number;
   /** Shows the view as it is now; nothing in a pipe. */
   draw(lines: readonly string[]): void;
   /** A line that stays: an event in a pipe, the summary behind the view on a terminal. */
@@ -12,27 +16,38 @@ export interface Screen {
   leave(): void;
 }
 
+/** A terminal of this size has room for the view. */
+export const leastSize = { columns: 80, rows: 24 } as const;
+
 const escape = "\u001b[";
+const pipeWidth = 10_000;
 
 /**
- * A screen on `out`. Only lines that changed are written again, within one synchronized update, so nothing flickers. The
- * view is cut to the terminal's size: one that is lower or narrower shows the upper left part.
+ * A screen on `out`. Only lines that changed are written again, within one synchronized update, so nothing flickers. A
+ * terminal below `leastSize` gets lines as a pipe does; one that shrinks later shows the upper left part of the view.
  */
 export function createScreen(
   out: Output,
   options: { readonly dumb: boolean; readonly rows?: () => number | undefined },
 ): Screen {
   const rowsNow = options.rows ?? (() => process.stdout.rows);
-  const live = out.isTerminal && !options.dumb;
+  const columnsNow = (): number => out.columns() ?? leastSize.columns;
+  const small = columnsNow() < leastSize.columns || (rowsNow() ?? leastSize.rows) < leastSize.rows;
+  const capable = out.isTerminal && !options.dumb;
+  const live = capable && !small;
   let drawn: readonly string[] = [];
   let size = "";
   let open = live;
   return {
     live,
+    tooSmall: capable && small,
+    get width() {
+      return out.isTerminal ? columnsNow() : pipeWidth;
+    },
     draw: (lines) => {
       if (!open) return;
-      const columns = out.columns() ?? 80;
-      const rows = Math.max(1, (rowsNow() ?? 24) - 1);
+      const columns = columnsNow();
+      const rows = Math.max(1, (rowsNow() ?? leastSize.rows) - 1);
       const shown = lines.slice(0, rows).map((line) => line.slice(0, columns));
       const first = drawn.length === 0;
       // After a resize the terminal may have wrapped what was drawn: everything is written again.

@@ -12,7 +12,7 @@ import {
   type StrangerView,
 } from "./scene.ts";
 import type { Screen } from "./screen.ts";
-import { drawView, eventLine } from "./view.ts";
+import { drawView, eventText } from "./view.ts";
 
 /** Holds the scene, shows it, and writes down what happens: an event a line in `events.jsonl`. */
 export class Stage {
@@ -67,7 +67,8 @@ export class Stage {
     const event = { at: this.#clock.now().getTime(), subject, text };
     this.change({ events: [...this.#scene.events.slice(-49), event] });
     this.record("demo", { event: "told", subject, text, ...more });
-    if (!this.#screen.live) this.#screen.line(eventLine(this.#scene, event));
+    if (this.#screen.live) return;
+    for (const line of eventText(this.#scene, event, this.#screen.width)) this.#screen.line(line);
   }
 
   /** Writes what a service said to `events.jsonl` only. */

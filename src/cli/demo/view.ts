@@ -1,4 +1,5 @@
 import { bar, grouped, plain } from "../layout.ts";
+import { hanging } from "./hanging.ts";
 import {
   type AgentView,
   type AuthorityView,
@@ -41,9 +42,10 @@ export function drawView(scene: Scene, now: number): readonly string[] {
   return lines.map((line) => plain(line).trimEnd().slice(0, viewColumns)).slice(0, viewLines);
 }
 
-/** One event, as the view and the pipe show it: ` 00:31  /svc/a   4th identity on disk`. */
-export function eventLine(scene: Pick<Scene, "startedAt">, event: SceneEvent): string {
-  return plain(` ${clockOf(scene, event.at)}  ${event.subject.padEnd(9)} ${event.text}`);
+/** One event, as the view and the pipe show it: ` 00:31  /svc/a   4th identity on disk`; wrapped to `width`. */
+export function eventText(scene: Pick<Scene, "startedAt">, event: SceneEvent, width: number): readonly string[] {
+  const head = plain(` ${clockOf(scene, event.at)}  ${event.subject.padEnd(9)} `);
+  return hanging(head, plain(event.text), width);
 }
 
 function heading(scene: Scene, now: number): string {
@@ -127,5 +129,6 @@ function strangerLine(scene: Scene, { kind, state, detail, at }: StrangerView): 
 
 function eventLines(scene: Scene): readonly string[] {
   const newest = scene.events.slice(-3).reverse();
-  return [...newest.map((event) => eventLine(scene, event)), "", "", ""].slice(0, 3);
+  // One line each: what does not fit is cut.
+  return [...newest.flatMap((event) => eventText(scene, event, Infinity)), "", "", ""].slice(0, 3);
 }

@@ -7,8 +7,10 @@ import type { GetAgentStatusResponse } from "../../../proto/gen/signet/v1/node.t
 import { type IdentityFile, parseIdentityFile } from "../../spiffe/identity-file.ts";
 import { withAgent } from "../connect.ts";
 import type { Cli } from "../context.ts";
+import { allPages } from "../pages.ts";
 import { type AuthorityView, ordinal } from "./scene.ts";
 import type { Stage } from "./stage.ts";
+import type { Outcome } from "./summary.ts";
 import { repeat } from "./wait.ts";
 import type { World } from "./world.ts";
 
@@ -62,17 +64,18 @@ async function identityIn(dir: string): Promise<IdentityFile | undefined> {
 export class Ledger {
   readonly #seen = new Set<string>();
   readonly #known = new Set<string>();
+  #own = 0;
   #stored = 0;
 
   see(serialHex: string): void {
     if (serialHex !== "") this.#seen.add(serialHex);
   }
 
-  get counts(): { readonly seen: number; readonly known: number; readonly stored: number } {
-    return { seen: this.#seen.size, known: this.#known.size, stored: this.#stored };
+  get counts(): Outcome["recorded"] {
+    return { seen: this.#seen.size, known: this.#known.size, own: this.#own, stored: this.#stored };
   }
 
-  /** Asks the server for the record of each serial that it was not asked for yet. */
+  /** Asks the server for the record of each serial that it was not asked for yet, and for those of itself. */
   async check(admin: World["admin"]): Promise<void> {
     await admin("cannot look up certificates", async (peer) => {
       for (const serialHex of this.#seen) {
@@ -80,6 +83,12 @@ export class Ledger {
         const { certificate } = await peer.call("getCertificate", { serialHex }).catch(notFoundAsNone);
         if (certificate !== undefined) this.#known.add(serialHex);
       }
+      const own = await allPages(async (page) => {
+        const query = { spiffeId: "/signet/server", authority: "", live: false, ...page };
+        const { certificates, nextPageToken } = await peer.call("listCertificates", query);
+        return { items: certificates, next: nextPageToken };
+      });
+      this.#own = own.length;
       this.#stored = Number((await peer.call("getStatus", {})).certificatesStored);
     });
   }

@@ -8,6 +8,11 @@ export interface ConnectionLimits {
   readonly anonymousLifeMs: number;
 }
 
+/** Octets that a connection may send before it proved to be an agent's: handshake, a join string and a CSR need 40 KiB. */
+const anonymousBytes = 128 * 1024;
+/** How often that is looked at: what a stranger sends in between is bounded by what the machine takes in. */
+const weighEveryMs = 50;
+
 interface Connection {
   readonly socket: Socket;
   session: Session | undefined;
@@ -40,6 +45,17 @@ export function createConnections(limits: ConnectionLimits): Connections {
     byAddress.delete(address); // At once: its close comes only after others were accepted.
     socket.destroy();
   };
+  let scales: NodeJS.Timeout | undefined;
+  /** Unfinished messages of strangers stay in memory until their connection ends: heavy ones end at once. */
+  const weigh = (): void => {
+    const strangers = anonymous();
+    for (const [address, connection] of strangers) {
+      if (connection.socket.bytesRead > anonymousBytes) evict(address, connection);
+    }
+    if (strangers.length > 0) return;
+    clearInterval(scales);
+    scales = undefined;
+  };
   const anonymous = (): readonly (readonly [string, Connection])[] => [...byAddress].filter(([, { known }]) => !known);
   return {
     accept: (socket) => {
@@ -58,6 +74,7 @@ export function createConnections(limits: ConnectionLimits): Connections {
       }, limits.anonymousLifeMs);
       connection.timer.unref();
       byAddress.set(address, connection);
+      scales ??= setInterval(weigh, weighEveryMs).unref();
       socket.once("close", () => {
         clearTimeout(connection.timer);
         if (byAddress.get(address) === connection) byAddress.delete(address);
@@ -83,6 +100,7 @@ export function createConnections(limits: ConnectionLimits): Connections {
       return byAddress.size;
     },
     closeAll: () => {
+      clearInterval(scales);
       for (const { socket } of byAddress.values()) socket.destroy();
     },
   };

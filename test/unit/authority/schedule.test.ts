@@ -44,7 +44,7 @@ test("nextSteps() of an active authority without a successor: prepare one", () =
   ]);
 });
 
-test("nextSteps() of a prepared one: activate it when due, with a wait that is counted from its preparation", () => {
+test("nextSteps() of a prepared one: activate it when due, with a wait that is counted from then", () => {
   const active = authority(intermediate);
   const made = after(now, 100);
   const fields = { name: "int-2", state: "prepared", preparedAt: made.getTime() } as const;
@@ -54,7 +54,7 @@ test("nextSteps() of a prepared one: activate it when due, with a wait that is c
   ]);
   const late = authority(intermediate, { ...fields, activateFrom: after(made, 5000).getTime() });
   expect(nextSteps(viewOf(active, late), settings, new Map())).toEqual([
-    { step: "activate", authority: late, at: after(made, 5000), waitUntil: after(made, 5000) },
+    { step: "activate", authority: late, at: after(made, 5000), waitUntil: after(made, 5300) },
   ]);
 });
 

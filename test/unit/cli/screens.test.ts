@@ -190,7 +190,7 @@ const screens: readonly Screen[] = [
       getCertificate: () => ({ certificate: fakeCertificate({ limitedBy: "authority", notAfter: at(31 * 60) }) }),
     },
   },
-  { name: "cert-show-unknown", args: ["cert", "show", "4f0c"], code: 1 },
+  { name: "cert-show-unknown", args: ["cert", "show", "4f0c0000"], code: 1 },
   { name: "cert-show-pem", args: ["cert", "show", "4f0c1e2d3b4a59687786a5b4c3d2e1f0", "-o", "pem"] },
 
   { name: "explain", args: ["explain", "--id", "/svc/a", "--agent", "one"] },

@@ -113,7 +113,7 @@ describe("wrong use: exit 2, one line, the nearest name, a command to paste", ()
     ],
     ["cert list --limit 0", "--limit 0: not a whole number from 1 on", ""],
     ["node list --bundle-below -1", "--bundle-below -1: not a whole number from 1 on", ""],
-    ["cert show xyz", "xyz is not a serial: it has at most 40 hexadecimal digits", "signet cert list"],
+    ["cert show xyz", "xyz is not a serial: give its hexadecimal digits, the first 8 at least", "signet cert list"],
     [
       "status --admin ca.prod.example:7443",
       "cannot use --admin ca.prod.example:7443: it takes the path of an admin socket, as ./.signet/admin.sock",

@@ -36,13 +36,36 @@ it("draw() takes away what a shorter line or view leaves behind", () => {
   expect(terminal.lines.filter((line) => line !== "")).toEqual(["short"]);
 });
 
-it("draw() cuts the view to a smaller terminal", () => {
+it("draw() cuts the view to a terminal that became smaller", () => {
   const terminal = new Terminal({ rows: 10, columns: 40 });
-  const screen = screenOn(terminal);
+  let size = { rows: 24, columns: 80 };
+  const out = {
+    isTerminal: true,
+    columns: (): number => size.columns,
+    write: (text: string): void => terminal.write(text),
+  };
+  const screen = createScreen(out, { dumb: false, rows: () => size.rows });
+  size = { rows: 10, columns: 40 };
   screen.draw(drawView(buildScene(), startedAt));
   screen.draw(drawView(buildScene(), startedAt + 1000));
   expect(terminal.scrolled).toEqual([]);
   expect(Math.max(...terminal.lines.map((line) => line.length))).toBeLessThanOrEqual(40);
+});
+
+it("createScreen() on a terminal that is smaller than the view prints lines, and says that it is too small", () => {
+  for (const size of [
+    { rows: 24, columns: 79 },
+    { rows: 23, columns: 80 },
+  ]) {
+    const terminal = new Terminal(size);
+    const screen = screenOn(terminal);
+    screen.draw(["view"]);
+    screen.line("event");
+    screen.leave();
+    expect(screen).toMatchObject({ live: false, tooSmall: true, width: size.columns });
+    expect(terminal.text).toBe("event\n");
+  }
+  expect(screenOn(new Terminal())).toMatchObject({ live: true, tooSmall: false, width: 80 });
 });
 
 it("line() after leave() stands below the last view, and the cursor is back", () => {
@@ -64,7 +87,7 @@ it("createScreen() in a pipe or on a dumb terminal draws nothing and prints line
     screen.draw(["view"]);
     screen.line("event");
     screen.leave();
-    expect(screen.live).toBe(false);
+    expect(screen).toMatchObject({ live: false, tooSmall: false });
     expect(terminal.text).toBe("event\n");
   }
 });

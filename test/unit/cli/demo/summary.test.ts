@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { noStats, parseServiceLine, type ServiceStats } from "../../../../src/cli/demo/service-line.ts";
-import { type Outcome, summaryLines } from "../../../../src/cli/demo/summary.ts";
+import { summaryLines as linesAt, type Outcome } from "../../../../src/cli/demo/summary.ts";
 import { type Counted, lastLine, type Totals, totalsOf } from "../../../../src/cli/demo/totals.ts";
 import { buildScene } from "./build-scene.ts";
 
@@ -27,15 +27,18 @@ function outcome(changes: Partial<Outcome> = {}): Outcome {
   return {
     totals: asPlanned,
     seconds: 60.2,
+    ttlSeconds: 20,
     problems: [],
     interrupted: false,
     moved: { from: "int-1", to: "int-2", at: "00:30" },
     strangers: buildScene().strangers,
-    recorded: { seen: 17, known: 17, stored: 19 },
+    recorded: { seen: 17, known: 17, own: 2, stored: 19 },
     kept: undefined,
     ...changes,
   };
 }
+
+const summaryLines = (held: Outcome, width = 80): readonly string[] => linesAt(held, width);
 
 it("totalsOf() counts distinct serials that peers accepted, minus 2", () => {
   expect(asPlanned).toMatchObject({
@@ -65,7 +68,7 @@ it("summaryLines() of a run in which nothing happened", () => {
       rotations       11   /svc/a 6, /svc/b 5, each one rename on disk
       authorities      2   int-1 to int-2 at 00:30, no call failed
       refused          4   no certificate, foreign CA, wrong identity, expired
-      recorded        17   of 17 certificates that left the server; 19 stored
+      recorded        17   of 17 certificates handed out, and the server's own 2
     next: README, "Five minutes by hand""
   `);
 });
@@ -78,7 +81,7 @@ it("summaryLines() of a run that was stopped, and keeps its files", () => {
       rotations       11   /svc/a 6, /svc/b 5, each one rename on disk
       authorities      2
       refused          4   no certificate, foreign CA, wrong identity, expired
-      recorded        17   of 17 certificates that left the server; 19 stored
+      recorded        17   of 17 certificates handed out, and the server's own 2
     kept: /tmp/d/a, /tmp/d/b
     next: README, "Five minutes by hand""
   `);
@@ -96,7 +99,7 @@ it("summaryLines() of a run that went wrong names each problem", () => {
       rotations       11   /svc/a 6, /svc/b 5, each one rename on disk
       authorities      2   int-1 to int-2 at 00:30
       refused          3   no certificate, foreign CA, wrong identity, expired
-      recorded        17   of 17 certificates that left the server; 19 stored
+      recorded        17   of 17 certificates handed out, and the server's own 2
     try: signet demo --keep    leaves the logs of every process"
   `);
 });
@@ -109,7 +112,7 @@ it("summaryLines() before the first call", () => {
       interrupted: true,
       moved: undefined,
       strangers: [],
-      recorded: { seen: 0, known: 0, stored: 0 },
+      recorded: { seen: 0, known: 0, own: 1, stored: 1 },
     }),
   );
   expect(lines.join("\n")).toMatchInlineSnapshot(`
@@ -118,14 +121,64 @@ it("summaryLines() before the first call", () => {
       rotations        0
       authorities      0
       refused          0
-      recorded         0   of 0 certificates that left the server; 0 stored
+      recorded         0   of 0 certificates handed out, and the server's own 1
     next: README, "Five minutes by hand""
   `);
 });
 
 it("summaryLines() fit 80 columns", () => {
-  const wide = summaryLines(outcome({ recorded: { seen: 12_345, known: 12_345, stored: 12_399 } }));
+  const wide = summaryLines(outcome({ recorded: { seen: 12_345, known: 12_345, own: 20, stored: 12_399 } }));
   expect(Math.max(...wide.map((line) => line.length))).toBeLessThanOrEqual(80);
+});
+
+it("summaryLines() of a run without a rotation does not praise it", () => {
+  const still = totalsOf(counted({ ...a, serials: 1 }, "k1"), counted({ ...b, serials: 1 }, "k1"), 4);
+  const held = { totals: still, seconds: 6.4, moved: { from: "int-1", to: "int-2", at: "00:03" } };
+  expect(summaryLines(outcome({ ...held, ttlSeconds: 3600 })).join("\n")).toMatchInlineSnapshot(`
+    "6 s, and nothing was rotated: certificates live 1 h, longer than the run
+      calls        1,452   none failed, slowest 41 ms
+      rotations        0
+      authorities      1   int-2 active at 00:03; no peer saw it before the end
+      refused          4   no certificate, foreign CA, wrong identity, expired
+      recorded        17   of 17 certificates handed out, and the server's own 2
+    next: README, "Five minutes by hand""
+  `);
+  expect(summaryLines(outcome({ ...held, ttlSeconds: 5 }))[0]).toBe("6 s, and nothing was rotated");
+  expect(summaryLines(outcome({ ...held, ttlSeconds: 20, interrupted: true }), 200)[0]).toBe(
+    "stopped after 6 s, and nothing was rotated: certificates live 20 s, longer than the run",
+  );
+});
+
+it("summaryLines() wrap between words on a narrow terminal", () => {
+  const problems = ["agent two ended unasked, exit 1: signet: the data directory is in use"];
+  expect(summaryLines(outcome({ problems }), 50).join("\n")).toMatchInlineSnapshot(`
+    "60 s, and not as it should be
+      problem      agent two ended unasked, exit 1:
+                   signet: the data directory is in
+                   use
+      calls        1,452   none failed, slowest 41 ms
+      rotations       11   /svc/a 6, /svc/b 5, each
+                           one rename on disk
+      authorities      2   int-1 to int-2 at 00:30, no
+                           call failed
+      refused          4   no certificate, foreign CA,
+                           wrong identity, expired
+      recorded        17   of 17 certificates handed
+                           out, and the server's own 2
+    try: signet demo --keep    leaves the logs of
+         every process"
+  `);
+  expect(summaryLines(outcome(), 36).slice(0, 4).join("\n")).toMatchInlineSnapshot(`
+    "60 s, and nobody noticed anything
+      calls        1,452
+        none failed, slowest 41 ms
+      rotations       11"
+  `);
+});
+
+it("summaryLines() names certificates in the store that nobody saw outside", () => {
+  const text = summaryLines(outcome({ recorded: { seen: 17, known: 17, own: 2, stored: 20 } }), 200).join("\n");
+  expect(text).toContain("17   of 17 certificates handed out, and the server's own 2, and 1 not seen outside");
 });
 
 it("parseServiceLine() reads what services say and leaves everything else alone", () => {

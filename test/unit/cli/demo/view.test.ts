@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { emptyScene, ordinal } from "../../../../src/cli/demo/scene.ts";
-import { drawView, eventLine } from "../../../../src/cli/demo/view.ts";
+import { drawView, eventText } from "../../../../src/cli/demo/view.ts";
 import { buildScene, startedAt } from "./build-scene.ts";
 
 it("drawView() shows the whole world of the demo on 80 columns", () => {
@@ -108,10 +108,15 @@ it("drawView() always has 23 lines of at most 80 characters, whatever comes in",
   }
 });
 
-it("eventLine() says when, what and which", () => {
-  const event = { at: startedAt + 61_000, subject: "server", text: "up" };
-  expect(eventLine({ startedAt }, event)).toBe(" 01:01  server    up");
-  expect(eventLine({ startedAt: undefined }, event)).toBe(" 00:00  server    up");
+it("eventText() says when, what and which, and wraps between words", () => {
+  const event = { at: startedAt + 61_000, subject: "server", text: "up and at its work again" };
+  expect(eventText({ startedAt }, event, 80)).toEqual([" 01:01  server    up and at its work again"]);
+  expect(eventText({ startedAt: undefined }, event, 80)).toEqual([" 00:00  server    up and at its work again"]);
+  expect(eventText({ startedAt }, event, 40)).toEqual([
+    " 01:01  server    up and at its work",
+    "                  again",
+  ]);
+  expect(eventText({ startedAt }, event, 24)).toEqual([" 01:01  server", "    up and at its work", "    again"]);
 });
 
 it("ordinal() knows the teens", () => {

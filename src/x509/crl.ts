@@ -12,7 +12,7 @@ import {
   TAG,
 } from "./der.ts";
 import { concat, encode, explicit, integer, octetString, oid, sequence, time } from "./der-writer.ts";
-import { sameName } from "./distinguished-name.ts";
+import { type CanonicalName, canonicalName, equalNames } from "./distinguished-name.ts";
 import { X509Error } from "./errors.ts";
 import { crlNumberExtension, readAuthorityKeyIdentifier, readCrlNumber, readExtensions } from "./extensions.ts";
 import { OID } from "./oid.ts";
@@ -57,6 +57,8 @@ export interface Crl {
   readonly raw: Uint8Array;
   readonly tbs: Uint8Array;
   readonly issuerDer: Uint8Array;
+  /** Folded for comparing. RFC 5280 7.1. */
+  readonly issuerName: CanonicalName;
   readonly number?: bigint | undefined;
   /** Lower-case hex. */
   readonly authorityKeyId?: string | undefined;
@@ -121,6 +123,7 @@ export function parseCrl(der: Uint8Array): Crl {
     raw: der,
     tbs: tbs.raw,
     issuerDer: issuer.raw,
+    issuerName: canonicalName(issuer),
     thisUpdate,
     nextUpdate,
     revoked,
@@ -136,7 +139,7 @@ export function parseCrl(der: Uint8Array): Crl {
  * delta or a partial list does). The times are for the caller to judge. RFC 5280 6.3.3 (f), (g).
  */
 export function verifyCrl(crl: Crl, issuer: Certificate): boolean {
-  if (crl.criticalUnknown.length > 0 || !sameName(crl.issuerDer, issuer.subjectDer)) return false;
+  if (crl.criticalUnknown.length > 0 || !equalNames(crl.issuerName, issuer.subjectName)) return false;
   if (issuer.basicConstraints?.ca !== true || issuer.keyUsage?.has("cRLSign") === false) return false;
   try {
     return verifySignature(issuer.publicKey, crl.signatureAlgorithmDer, crl.tbs, crl.signature);

@@ -18,11 +18,6 @@ export function equalNames(a: CanonicalName, b: CanonicalName): boolean {
   return a.length === b.length && isBelow(a, b);
 }
 
-/** Whether two Names (DER) are the same one. RFC 5280 7.1. */
-export function sameName(a: Uint8Array, b: Uint8Array): boolean {
-  return sameOctets(a, b) || equalNames(canonicalName(readDer(a, "name")), canonicalName(readDer(b, "name")));
-}
-
 /** Whether a name is another or lies below it. */
 export function isBelow(name: CanonicalName, base: CanonicalName): boolean {
   return name.length >= base.length && base.every((rdn, i) => rdn === name[i]);

@@ -126,6 +126,13 @@ describe("judgeSvid()", () => {
 });
 
 describe("parseCrl()", () => {
+  it("refuses a list whose issuer is not made of sets (found by the property below)", () => {
+    const at = Buffer.from(crlDer).indexOf(0x31, 20);
+    const damaged = Uint8Array.from(crlDer);
+    damaged[at] = 0x91;
+    expect(ownErrorOnly(() => parseCrl(damaged))).toBeUndefined();
+  });
+
   it("throws nothing but X509Error, and what still parses does not verify", () => {
     fc.assert(
       fc.property(fc.oneof(broken([crlDer]), fc.uint8Array({ maxLength: 200 })), (der) => {

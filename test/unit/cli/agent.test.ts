@@ -80,12 +80,16 @@ describe("signet agent: the join string", () => {
     expect(started[0]?.env).toMatchObject({ SIGNET_LOG_LEVEL: "debug" });
   });
 
-  test("a join file that is gone does not stop a node that has a data directory", async () => {
+  test("a join file that is gone stops a node that has not joined, data directory or not", async () => {
     const gone = await run(["agent", "--join-file", "gone"], { cwd: dir.path, starters });
     expect(gone.code).toBe(2);
     expect(started).toEqual([]);
     await mkdir(join(dir.path, ".signet-agent"));
     await writeFile(join(dir.path, ".signet-agent/signet.json"), "{}");
+    const fresh = await run(["agent", "--join-file", "gone"], { cwd: dir.path, starters });
+    expect(fresh.code).toBe(2);
+    expect(fresh.stderr).toContain("cannot read the join file gone: no such file or directory\n");
+    await writeFile(join(dir.path, ".signet-agent/agent.json"), "{}");
     const enrolled = await run(["agent", "--join-file", "gone"], { cwd: dir.path, starters });
     expect(enrolled).toMatchObject({ code: 0, stdout: "" });
     expect(started[0]).not.toHaveProperty("joinString");

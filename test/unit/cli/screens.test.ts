@@ -148,6 +148,7 @@ const screens: readonly Screen[] = [
   { name: "entry-show", args: ["entry", "show", "e-1"] },
   { name: "entry-show-unknown", args: ["entry", "show", "/svc/aa"], code: 1 },
   { name: "entry-update", args: ["entry", "update", "e-1", "--add-dns", "admin.prod.example"] },
+  { name: "entry-update-remove-none", args: ["entry", "update", "e-1", "--remove-dns", "b.prod.example"], code: 2 },
   { name: "entry-update-nothing", args: ["entry", "update", "e-1"], code: 2 },
   { name: "entry-delete", args: ["entry", "delete", "e-1"], options: { input: "yes\n" } },
   { name: "entry-delete-dry-run", args: ["entry", "delete", "/svc/a", "--dry-run"] },
@@ -354,6 +355,21 @@ describe("the server is not there", () => {
       /^signet: cannot reach the server: (no socket|nobody listens at) .*a\.sock \(--admin\)\n/,
     );
     await own.remove();
+  });
+});
+
+describe("explain of what has no entry", () => {
+  test("explain: agents and the server ask for themselves, and no entry is proposed", async () => {
+    for (const id of ["/agent/one", "spiffe://prod.example/agent/one", "/signet/server"]) {
+      const result = await run(["explain", "--id", id, "--admin", address]);
+      expect(result.code).toBe(0);
+      expect(result.stdout).not.toContain(" for /agent/");
+    }
+    const device = await run(["explain", "--id", "/device/x", "--admin", address]);
+    expect(device).toMatchObject({
+      code: 2,
+      stderr: "signet: no entry may give /device/x to an agent\ntry: signet explain --id /device/x --agent NAME\n",
+    });
   });
 });
 

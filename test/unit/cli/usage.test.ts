@@ -113,6 +113,20 @@ describe("wrong use: exit 2, one line, the nearest name, a command to paste", ()
     ],
     ["cert list --limit 0", "--limit 0: not a whole number from 1 on", ""],
     ["node list --bundle-below -1", "--bundle-below -1: not a whole number from 1 on", ""],
+    [
+      "cert show 4f0c1e2",
+      "4f0c1e2 is not a serial: give its hexadecimal digits, the first 8 at least",
+      "signet cert list",
+    ],
+    ["token create --agent one --ttl 0s", "--ttl 0s: a life is 1 s at least", ""],
+    ["entry create --id /svc/a --agent one --ttl 0", "--ttl 0: a life is 1 s at least", ""],
+    ["entry update e-1 --ttl 0m", "--ttl 0m: a life is 1 s at least", ""],
+    ["entry create --id svc/a --agent one", "--id svc/a: the path of a SPIFFE ID begins with /", "--id /svc/a"],
+    [
+      "init --trust-domain a.example --root-ttl 3650d --intermediate-ttl 4000d",
+      "--root-ttl 3650d is shorter than --intermediate-ttl 4000d: nothing outlives its issuer",
+      "",
+    ],
     ["cert show xyz", "xyz is not a serial: give its hexadecimal digits, the first 8 at least", "signet cert list"],
     [
       "status --admin ca.prod.example:7443",
@@ -262,6 +276,7 @@ describe("signet env and version", () => {
       TERM: "xterm",
     };
     expectGolden("env", ["env"], await run(["env"], { env }));
+    expect((await run(["env", "-q"], { env })).stdout).toContain("\nserver_data_dir=/var/lib/signet\n");
     const own = await shortDir();
     await mkdir(join(own.path, "etc"));
     await writeFile(join(own.path, "etc/server.yaml"), "data_dir: /srv/ca\n");

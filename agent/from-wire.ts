@@ -1,8 +1,8 @@
 // What the server sends, read into the agent's own types. Everything is narrowed here; what does not fit is refused.
 import type * as wireBundle from "../proto/gen/signet/v1/bundle.ts";
 import type * as wire from "../proto/gen/signet/v1/issuance.ts";
-import type { TrustBundle } from "../src/spiffe/bundle.ts";
-import type { DenyList } from "../src/spiffe/deny.ts";
+import { bundleJson, parseBundle, type TrustBundle } from "../src/spiffe/bundle.ts";
+import { type DenyList, denyListJson, parseDenyList } from "../src/spiffe/deny.ts";
 import { parseSpiffeId, SpiffeError, type SpiffeId, type TrustDomain, trustDomainOf } from "../src/spiffe/id.ts";
 import { kindOf } from "../src/spiffe/kind.ts";
 import { parseCertificate } from "../src/x509/certificate.ts";
@@ -25,13 +25,12 @@ export function bundleFromWire(bundle: wireBundle.Bundle | undefined, trustDomai
     throw new WireError(`the server's bundle has ${bundle.rootsDer.length} roots, at most ${mostRoots} are taken`);
   }
   try {
-    return {
-      trustDomain,
-      sequence: bundle.sequence,
-      refreshHintSeconds: Math.min(Math.max(bundle.refreshHintSeconds, 1), 7 * 24 * 3600),
-      roots: bundle.rootsDer.map((der) => parseCertificate(plain(der))),
-    };
+    const roots = bundle.rootsDer.map((der) => parseCertificate(plain(der)));
+    const { sequence, refreshHintSeconds } = bundle;
+    // It is kept as this document: what the next start could not read is not taken now.
+    return parseBundle(bundleJson({ trustDomain, sequence, refreshHintSeconds, roots }), trustDomain);
   } catch (cause) {
+    if (cause instanceof SpiffeError) throw new WireError(`from the server: ${cause.message}`, { cause });
     if (cause instanceof X509Error) throw new WireError(`a root of the server's bundle: ${cause.message}`, { cause });
     throw cause;
   }
@@ -43,18 +42,13 @@ export function denyListFromWire(list: wire.DenyList | undefined): {
   readonly crlsDer: readonly Uint8Array[];
 } {
   if (list === undefined) throw new WireError("the server sent no deny list");
-  for (const { authorityKeyId, serialHex } of list.denied) {
-    if (!/^[0-9a-f]{2,128}$/.test(authorityKeyId) || !/^(?:\*|[0-9a-f]{2,128})$/.test(serialHex)) {
-      throw new WireError("the deny list of the server holds what is neither hex nor *");
-    }
+  try {
+    // As with the bundle: what the next start could not read is not taken now.
+    return { denyList: parseDenyList(denyListJson(list)), crlsDer: list.crlsDer.map(plain) };
+  } catch (cause) {
+    if (cause instanceof SpiffeError) throw new WireError(`from the server: ${cause.message}`, { cause });
+    throw cause;
   }
-  return {
-    denyList: {
-      sequence: list.sequence,
-      denied: list.denied.map(({ authorityKeyId, serialHex }) => ({ authorityKeyId, serialHex })),
-    },
-    crlsDer: list.crlsDer.map(plain),
-  };
 }
 
 /** Reads an issued certificate; it is judged elsewhere. Throws WireError. */

@@ -31,7 +31,7 @@ export function agentReport({ acknowledged, slots, now, version }: ReportFacts):
     identities: slots.filter((slot) => slot.held !== undefined || slot.renewal.failures > 0).map(identityReport),
     agentTime: now,
     version,
-    heldBackBy: acknowledged.heldBackBy,
+    heldBackBy: acknowledged.heldBackBy.slice(0, 1024),
   };
 }
 

@@ -38,6 +38,7 @@ import { openOps, readyChecks } from "./ops.ts";
 import { OwnRenewal } from "./own-renewal.ts";
 import { renewByHand } from "./renew-by-hand.ts";
 import { agentReport, agentStatus } from "./report.ts";
+import { reportFitter } from "./report-size.ts";
 import { Session } from "./session.ts";
 import { type NodeSocket, openNodeSocket } from "./sockets/node-service.ts";
 import { ServerSync, type SyncLimits } from "./sync.ts";
@@ -224,6 +225,7 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
     });
   // What this agent has joined with is spent: tried again it would look like a theft.
   let joinString = parts.isNew ? undefined : parts.join;
+  const fit = reportFitter(logger);
   const sync = new ServerSync({
     clock,
     random,
@@ -232,7 +234,7 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
     session,
     trust,
     entries,
-    report: () => agentReport({ acknowledged: acknowledgement(), slots: cache.all(), now: clock.now(), version }),
+    report: () => fit(agentReport({ acknowledged: acknowledgement(), slots: cache.all(), now: clock.now(), version })),
     comeBack: async (address) => {
       const back = await comeBack(
         { clock, random, logger, own, trust, limits: limits.contact, join: joinString, graceSeconds },

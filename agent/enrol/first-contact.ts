@@ -91,7 +91,7 @@ async function joinAt(
     const value = { spiffeId: join.subject, secret: join.secret, csrDer };
     const result = resultOf(await stream.step({ $case: "join", value }));
     return {
-      issued: issuedFromWire(result.certificate),
+      issued: countedFromNow(issuedFromWire(result.certificate), deps.clock.now()),
       trust: {
         bundle: bundleFromWire(result.bundle, join.trustDomain),
         ...denyListFromWire(result.denyList),
@@ -106,6 +106,13 @@ async function joinAt(
     stream.close();
     channel.retire();
   }
+}
+
+/** An answer that was lost is given once more, maybe much later: then what is left is the lifetime. */
+function countedFromNow(issued: IssuedCertificate, receivedAt: Date): IssuedCertificate {
+  const left = leftSeconds(issued, receivedAt);
+  if (issued.ttlSeconds <= left + lifeSlackSeconds(left)) return issued;
+  return { ...issued, ttlSeconds: Math.max(0, Math.floor(left)) };
 }
 
 async function unverifiedBundle(

@@ -59,10 +59,29 @@ export function judgeIssued(issued: IssuedCertificate, expected: Expected): Judg
   if (leaf.notAfter.getTime() !== issued.notAfter.getTime())
     return refuse("it ends at another time than the answer says");
   if (issued.ttlSeconds < 1) return refuse("the answer grants no lifetime");
+  if (!fitsLife(issued, leaf, expected.at))
+    return refuse("the answer grants another lifetime than the certificate has");
   if (expected.names !== undefined && !sameNames(leaf, expected.names)) {
     return refuse("its names are not those of the entry");
   }
   return { ok: true, leaf };
+}
+
+/** Seconds that are left of a certificate when it is answered, by the server's clock where it says its time. */
+export function leftSeconds({ notAfter, serverTime }: IssuedCertificate, receivedAt: Date): number {
+  return (notAfter.getTime() - (serverTime ?? receivedAt).getTime()) / 1000;
+}
+
+/** How far the granted lifetime may be from what is left: so little that renewal comes before the end. */
+export function lifeSlackSeconds(left: number): number {
+  return Math.min(120, left / 2);
+}
+
+/** Renewal is counted from the granted lifetime, so it must be that of the certificate, whatever time the server says. */
+function fitsLife(issued: IssuedCertificate, leaf: Certificate, receivedAt: Date): boolean {
+  const left = leftSeconds(issued, receivedAt);
+  const signed = (leaf.notAfter.getTime() - leaf.notBefore.getTime()) / 1000;
+  return Math.abs(left - issued.ttlSeconds) <= lifeSlackSeconds(left) && issued.ttlSeconds <= signed + 120;
 }
 
 function sameNames(leaf: Certificate, names: NonNullable<Expected["names"]>): boolean {

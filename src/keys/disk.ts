@@ -13,6 +13,7 @@ import {
   removeFileDurably,
   syncDirectory,
 } from "../platform/atomic-file.ts";
+import { shellWord } from "../platform/shell-word.ts";
 import type { Random } from "../platform/random.ts";
 import { generateKey } from "./generate.ts";
 import { KeyError, type KeyHandle, type KeyManager } from "./key-manager.ts";
@@ -90,7 +91,7 @@ async function prepare(dir: string): Promise<void> {
     const made = await mkdir(dir, { recursive: true, mode: 0o700 });
     if (made !== undefined) await syncDirectory(dirname(dir));
     if (((await stat(dir)).mode & 0o022) !== 0)
-      throw new KeyError("unsafe_file", `others may write to ${dir}; try: chmod 700 ${dir}`);
+      throw new KeyError("unsafe_file", `others may write to ${dir}; try: chmod 700 ${shellWord(dir)}`);
     for (const name of await readdir(dir)) if (leftover.test(name)) await unlink(join(dir, name));
   } catch (cause) {
     if (cause instanceof KeyError) throw cause;

@@ -116,15 +116,18 @@ export interface RecoverUse {
 }
 
 /**
- * Judges an agent that comes back by the record of its last certificate, not by its chain: key equal, newest of its
- * line, not revoked, neither banned nor evicted, within the grace, and a new key. One that is followed by a certificate
- * over this very key counts as the newest: the reply that carried that certificate was lost. Throws "denied" and
- * "unauthenticated".
+ * Judges an agent that comes back by the record of its last certificate, not by its chain. First the proof: until that
+ * holds, whatever is wrong has one answer, which tells a stranger nothing of the node. Then: neither banned nor evicted,
+ * newest of its line, within the grace, not revoked, and a new key. One that is followed by a certificate over this very
+ * key counts as the newest: the reply that carried that certificate was lost. Throws "unauthenticated" `key_not_ours`,
+ * then "denied" and "bad_request".
  */
 export async function prepareRecover(
   deps: Pick<TokenDeps, "store" | "trustDomain"> & { readonly graceSeconds: number },
   use: RecoverUse,
 ): Promise<Stored<NodeRecord>> {
+  const last = await certificateOf(deps.store, use.serialHex);
+  if (last === undefined || last.spiffeId !== use.id || !isProven(deps, use, last)) throw notProven();
   const node = await findNode(deps.store, use.id);
   const joinAgain = `signet token create --agent ${use.id.replace(/^.*\/agent\//, "")}`;
   if (node === undefined || node.value.state === "evicted") {
@@ -149,14 +152,18 @@ export async function prepareRecover(
       },
     );
   }
-  const last = await certificateOf(deps.store, use.serialHex);
-  if (last === undefined || last.spiffeId !== use.id) {
-    throw new CaError("denied", "that certificate is not recorded here", { rule: "node_unknown", cure: joinAgain });
-  }
   for (const serialHex of [last.serialHex, "*"]) {
     if ((await deps.store.get(revocations, revocationKey(last.authorityKeyId, serialHex))) === undefined) continue;
     throw new CaError("denied", "that certificate was revoked", { rule: "key_revoked", cure: joinAgain });
   }
+  if (use.spkiSha256 === last.spkiSha256) {
+    throw new CaError("bad_request", "coming back needs a new key, this is that of the last certificate");
+  }
+  return node;
+}
+
+/** Whether the proof is by the key of this certificate, for this ID, these nonces and this CSR. */
+function isProven(deps: Pick<TokenDeps, "trustDomain">, use: RecoverUse, last: CertificateRecord): boolean {
   const transcript = recoverTranscript({
     trustDomain: deps.trustDomain,
     id: use.id,
@@ -165,13 +172,14 @@ export async function prepareRecover(
     serverNonce: use.serverNonce,
     csrSha256: Buffer.from(sha256Hex(use.csrDer), "hex"),
   });
-  if (!signedBy(last.der, transcript, use.signature)) {
-    throw new CaError("unauthenticated", "the proof is not by the key of that certificate", { rule: "key_not_ours" });
-  }
-  if (use.spkiSha256 === last.spkiSha256) {
-    throw new CaError("bad_request", "coming back needs a new key, this is that of the last certificate");
-  }
-  return node;
+  return signedBy(last.der, transcript, use.signature);
+}
+
+function notProven(): CaError {
+  return new CaError("unauthenticated", "the proof is not by the key of a certificate that this server gave that ID", {
+    rule: "key_not_ours",
+    cure: "signet token create --agent NAME",
+  });
 }
 
 /** The certificate of a serial, whatever authority signed it. */

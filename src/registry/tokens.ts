@@ -114,13 +114,10 @@ export async function revokeToken(deps: TokenDeps, tokenId: string, actor: Actor
   return revoked;
 }
 
-/**
- * The join string of a secret, when this key may use it now for this subject. An open one, or one that the same key used
- * and that has not ended. Throws "token_unknown", "token_expired", "token_used".
- */
-export async function tokenForUse(
+/** The join string of a secret that was made for this subject, in whatever state. Throws "token_unknown". */
+export async function tokenOfSecret(
   deps: Pick<TokenDeps, "store">,
-  use: { readonly secret: Uint8Array; readonly subject: SpiffeId; readonly spkiSha256: string; readonly now: Date },
+  use: { readonly secret: Uint8Array; readonly subject: SpiffeId },
 ): Promise<Stored<TokenRecord>> {
   const digest = sha256Hex(use.secret);
   const held = await deps.store.get(tokens, digest);
@@ -129,6 +126,18 @@ export async function tokenForUse(
       cure: "signet token create --agent NAME",
     });
   }
+  return held;
+}
+
+/**
+ * The join string of a secret, when this key may use it now for this subject. An open one, or one that the same key used
+ * and that has not ended. Throws "token_unknown", "token_expired", "token_used".
+ */
+export async function tokenForUse(
+  deps: Pick<TokenDeps, "store">,
+  use: { readonly secret: Uint8Array; readonly subject: SpiffeId; readonly spkiSha256: string; readonly now: Date },
+): Promise<Stored<TokenRecord>> {
+  const held = await tokenOfSecret(deps, use);
   const token = held.value;
   const cure = `signet token create --agent ${token.subject.replace(/^.*\/agent\//, "")}`;
   if (token.used !== undefined && token.used.spkiSha256 !== use.spkiSha256) {

@@ -17,6 +17,7 @@ import { handleOf, readPkcs8 } from "../keys/pkcs8.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
+import { createPace } from "../platform/paced.ts";
 import type { Random } from "../platform/random.ts";
 import { createTurns } from "../platform/turns.ts";
 import { type AdminDeps, adminHandler } from "../protocols/admin/handler.ts";
@@ -74,6 +75,9 @@ export interface ServerParts {
   readonly serving: Pick<Serving, "set">;
 }
 
+/** Attestations of strangers. */
+const anonymousPace = { perSecond: 20, queue: 100 } as const;
+
 /** Silence of three report intervals makes an agent late. */
 const lateIntervals = 3;
 
@@ -127,7 +131,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     },
   };
   const denyList = createDenyListReader(store, state, clock, announcements);
-  await denyList.read();
+  await denyList.current();
   let addresses: readonly string[] = [];
   let lookNow = (): void => {};
   const streams = createAgentStreams();
@@ -143,15 +147,17 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     stopping: ports.stopping,
     addresses: () => addresses,
   };
-  const authenticating: AuthenticateDeps = { store, clock, state, denied: denyList.last };
+  const authenticating: AuthenticateDeps = { store, clock, state, denied: denyList.current };
+  const pace = createPace({ ...anonymousPace, clock });
   const issuance = (connections: Connections): IssuanceDeps => ({
     ...common,
     ...issuing,
-    denied: denyList.last,
+    denied: denyList.current,
     denyList: denyList.read,
     graceSeconds: config.agentGraceSeconds,
     spkiSha256Of,
     tokenReused: metrics.tokenReused,
+    pace,
     stepTimeoutMs: 10_000,
     fullReadMs: config.fullReadSeconds * 1000,
     session: connections.session,
@@ -247,24 +253,38 @@ function activeLifeSeconds(state: TrustState): number {
   return Math.round((active.certificate.notAfter.getTime() - active.record.preparedAt) / 1000);
 }
 
-/** Reads the deny list anew whenever trust changed, and keeps the last for judging calls. */
+/**
+ * `current` judges calls: read anew after each announced change of trust, so that who was revoked is refused from then
+ * on; callers share one reading, and one that failed is tried again by the next. `read` is what agents are sent.
+ */
 function createDenyListReader(
   store: Store,
   state: TrustState,
   clock: Clock,
   announcements: Announcements,
-): { readonly read: () => Promise<DenyListWithCrls>; readonly last: () => DenyListWithCrls } {
-  let last: DenyListWithCrls = { sequence: 0n, denied: [], crlsDer: [] };
-  const read = async (): Promise<DenyListWithCrls> => {
-    const list = await readDenyList(store, state.view(), clock.now());
-    if (list.sequence >= last.sequence) last = list;
-    return list;
+): { readonly read: () => Promise<DenyListWithCrls>; readonly current: () => Promise<DenyListWithCrls> } {
+  let held: DenyListWithCrls | undefined;
+  let reading: Promise<DenyListWithCrls> | undefined;
+  const read = (): Promise<DenyListWithCrls> => readDenyList(store, state.view(), clock.now());
+  const readNewer = async (): Promise<DenyListWithCrls> => {
+    const list = await read();
+    // One object for one sequence, and never an older one.
+    if (held === undefined || list.sequence > held.sequence) held = list;
+    return held;
   };
-  announcements.subscribe((change) => {
-    // A failed read keeps the list that is held; the next change or full read tries again.
-    if (change.kind === "trust") read().catch(() => undefined);
+  announcements.subscribe(({ kind }) => {
+    if (kind === "trust") reading = undefined;
   });
-  return { read, last: () => last };
+  const current = (): Promise<DenyListWithCrls> => {
+    if (reading !== undefined) return reading;
+    const begun = readNewer();
+    reading = begun;
+    begun.catch(() => {
+      if (reading === begun) reading = undefined;
+    });
+    return begun;
+  };
+  return { read, current };
 }
 
 interface Serving {

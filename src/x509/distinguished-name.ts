@@ -1,6 +1,6 @@
 // Distinguished names as values to compare. RFC 5280 7.1 compares without case and without superfluous blanks, and the
 // same text may be written as PrintableString or UTF8String, so octets alone are no judge of an excluded name.
-import { children, type DerValue, readDer, sameOctets } from "./der.ts";
+import { children, type DerValue } from "./der.ts";
 
 /** One relative distinguished name in a form that is equal for equal names. */
 export type CanonicalRdn = string;

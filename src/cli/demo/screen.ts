@@ -21,6 +21,7 @@ export const leastSize = { columns: 80, rows: 24 } as const;
 
 const escape = "\u001b[";
 const pipeWidth = 10_000;
+const leastWidth = 20;
 
 /**
  * A screen on `out`. Only lines that changed are written again, within one synchronized update, so nothing flickers. A
@@ -31,8 +32,10 @@ export function createScreen(
   options: { readonly dumb: boolean; readonly rows?: () => number | undefined },
 ): Screen {
   const rowsNow = options.rows ?? (() => process.stdout.rows);
-  const columnsNow = (): number => out.columns() ?? leastSize.columns;
-  const small = columnsNow() < leastSize.columns || (rowsNow() ?? leastSize.rows) < leastSize.rows;
+  // A terminal that nobody told its size says 0.
+  const columnsNow = (): number => out.columns() || leastSize.columns;
+  const linesNow = (): number => rowsNow() || leastSize.rows;
+  const small = columnsNow() < leastSize.columns || linesNow() < leastSize.rows;
   const capable = out.isTerminal && !options.dumb;
   const live = capable && !small;
   let drawn: readonly string[] = [];
@@ -42,12 +45,12 @@ export function createScreen(
     live,
     tooSmall: capable && small,
     get width() {
-      return out.isTerminal ? columnsNow() : pipeWidth;
+      return out.isTerminal ? Math.max(columnsNow(), leastWidth) : pipeWidth;
     },
     draw: (lines) => {
       if (!open) return;
       const columns = columnsNow();
-      const rows = Math.max(1, (rowsNow() ?? leastSize.rows) - 1);
+      const rows = Math.max(1, linesNow() - 1);
       const shown = lines.slice(0, rows).map((line) => line.slice(0, columns));
       const first = drawn.length === 0;
       // After a resize the terminal may have wrapped what was drawn: everything is written again.

@@ -11,9 +11,10 @@ import type {
 } from "../../../proto/gen/signet/v1/issuance.ts";
 import { findAuthority, type TrustState } from "../../authority/trust-state.ts";
 import { type IssueDeps, issue } from "../../issuing/issue.ts";
+import type { Pace } from "../../platform/paced.ts";
 import { CaError } from "../../registry/ca-error.ts";
 import { type JoinUse, joinOps, prepareJoin, prepareRecover, renewedOp } from "../../registry/joining.ts";
-import { countReuse, type TokenDeps } from "../../registry/tokens.ts";
+import { countReuse, type TokenDeps, tokenOfSecret } from "../../registry/tokens.ts";
 import type { DenyListWithCrls } from "../../revocation/deny-list.ts";
 import { parseSpiffeId, type SpiffeId } from "../../spiffe/id.ts";
 import type { CertificateRecord } from "../../store/collections/certificates.ts";
@@ -29,6 +30,8 @@ export interface AttestDeps extends IssueDeps, TokenDeps {
   readonly graceSeconds: number;
   readonly spkiSha256Of: (csrDer: Uint8Array) => string;
   readonly tokenReused: () => void;
+  /** Strangers are slowed down, and never locked out: what costs them little and the server much waits its turn. */
+  readonly pace: Pace;
   /** Longest wait for the next message of the peer, milliseconds. */
   readonly stepTimeoutMs: number;
 }
@@ -43,6 +46,7 @@ export async function attest(
   const first = await messages.next();
   switch (first?.step?.$case) {
     case "join":
+      await myTurn(deps, messages.gone);
       stream.write({ step: { $case: "result", value: await join(deps, session, first.step.value) } });
       break;
     case "recoverStart": {
@@ -54,6 +58,7 @@ export async function attest(
       const second = await messages.next();
       if (second?.step?.$case !== "recoverProof")
         throw new CaError("bad_request", "the challenge was not answered by a proof");
+      await myTurn(deps, messages.gone);
       const value = await recover(deps, { start, proof: second.step.value, serverNonce });
       stream.write({ step: { $case: "result", value } });
       break;
@@ -65,8 +70,18 @@ export async function attest(
   stream.end();
 }
 
+async function myTurn({ pace }: AttestDeps, gone: AbortSignal): Promise<void> {
+  if (await pace.next(gone)) return;
+  throw new CaError("unavailable", "too many nodes join or come back right now", {
+    retry: "later",
+    retryAfterSeconds: pace.fullLineSeconds,
+  });
+}
+
 async function join(deps: AttestDeps, session: Session, wish: AttestJoin): Promise<AttestResult> {
   const id = idOf(wish.spiffeId);
+  // Before the CSR: that is parsed and verified for those only who hold a string.
+  await tokenOfSecret(deps, { secret: wish.secret, subject: id });
   const use = {
     id,
     secret: wish.secret,
@@ -163,14 +178,15 @@ function idOf(text: string): SpiffeId {
   }
 }
 
-/** Reads one message at a time; undefined when the peer ended or is silent for too long. */
+/** Reads one message at a time; undefined when the peer ended or is silent for too long. `gone`: nobody waits any more. */
 function readMessages(
   stream: ServerDuplexStream<AttestRequest, AttestResponse>,
   deps: Pick<AttestDeps, "clock" | "stepTimeoutMs">,
-): { next(): Promise<AttestRequest | undefined> } {
+): { next(): Promise<AttestRequest | undefined>; readonly gone: AbortSignal } {
   const waiting: AttestRequest[] = [];
   let wake: (() => void) | undefined;
   let ended = false;
+  const gone = new AbortController();
   stream.on("data", (message: AttestRequest) => {
     // Two messages are the longest attestation; more is nobody's protocol.
     if (waiting.length < 2) waiting.push(message);
@@ -179,10 +195,12 @@ function readMessages(
   for (const event of ["end", "cancelled", "error"]) {
     stream.on(event, () => {
       ended = true;
+      if (event !== "end") gone.abort();
       wake?.();
     });
   }
   return {
+    gone: gone.signal,
     next: async () => {
       if (waiting.length === 0 && !ended) {
         const timer = new AbortController();

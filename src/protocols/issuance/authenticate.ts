@@ -24,15 +24,16 @@ export interface AuthenticateDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly state: TrustState;
-  readonly denied: () => DenyList;
+  /** The deny list after the last change that was announced. */
+  readonly denied: () => Promise<DenyList>;
 }
 
 /** The caller of a session now. Never throws for a certificate: what is not proven is anonymous. */
 export async function authenticate(deps: AuthenticateDeps, session: Session): Promise<Caller> {
   if (session.leafDer === undefined) return { kind: "anonymous" };
+  const denied = await fromStore(deps.denied());
   const view = deps.state.view();
   const now = deps.clock.now();
-  const denied = deps.denied();
   let { verdict } = session;
   if (verdict?.on !== view || verdict.deniedSequence !== denied.sequence || !verdict.result.ok) {
     verdict = { on: view, deniedSequence: denied.sequence, result: judge(view, session.leafDer, now, denied) };
@@ -43,8 +44,14 @@ export async function authenticate(deps: AuthenticateDeps, session: Session): Pr
     return { kind: "anonymous" };
   const issuer = view.authorities.find(({ record }) => record.keyId === result.leaf.authorityKeyId);
   if (issuer === undefined) return { kind: "anonymous" };
-  const record = await recorded(deps, result.leaf.serialHex, issuer.record.name);
-  return record ? callerOf(result.id, result.leaf) : { kind: "anonymous" };
+  const record = await fromStore(recordedCertificate(deps.store, result.leaf.serialHex, issuer.record.name));
+  return record !== undefined ? callerOf(result.id, result.leaf) : { kind: "anonymous" };
+}
+
+/** When the certificate of a session that was found good ends, or the first of those above it. */
+export function endOfSession(session: Session): Date {
+  const path = session.verdict?.result.ok === true ? session.verdict.result.path : [];
+  return new Date(Math.min(...path.map(({ notAfter }) => notAfter.getTime())));
 }
 
 function judge(view: TrustView, leafDer: Uint8Array, now: Date, denied: DenyList): SvidVerdict {
@@ -54,9 +61,9 @@ function judge(view: TrustView, leafDer: Uint8Array, now: Date, denied: DenyList
   return judgeSvid([leafDer, ...intermediates], { bundle: view.bundle, at: now, purpose: "client", denied });
 }
 
-async function recorded(deps: AuthenticateDeps, serialHex: string, authority: string): Promise<boolean> {
+async function fromStore<T>(reading: Promise<T>): Promise<T> {
   try {
-    return (await recordedCertificate(deps.store, serialHex, authority)) !== undefined;
+    return await reading;
   } catch (error) {
     throw storeFailure(error);
   }

@@ -16,7 +16,7 @@ import { parseSpiffeId } from "../../spiffe/id.ts";
 import { type CallDeps, caErrorOf, errorDetail, grpcStatus, unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
 import { type AttestDeps, attest } from "./attest.ts";
-import { type AuthenticateDeps, demandAgent, type Session } from "./authenticate.ts";
+import { type AuthenticateDeps, demandAgent, endOfSession, type Session } from "./authenticate.ts";
 import { certificateToWire } from "./certificate-to-wire.ts";
 import { activeName, type SyncDeps, sync } from "./sync.ts";
 
@@ -100,7 +100,13 @@ async function serveSync(deps: IssuanceDeps, stream: ServerDuplexStream<SyncRequ
     const demand = (): Promise<unknown> => demandAgent(deps, session);
     await sync(
       deps,
-      { id, address: session.address, activeAuthority: activeName(deps.state), demand },
+      {
+        id,
+        address: session.address,
+        activeAuthority: activeName(deps.state),
+        notAfter: endOfSession(session),
+        demand,
+      },
       stream,
       deps.stopping,
     );

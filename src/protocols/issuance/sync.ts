@@ -35,7 +35,9 @@ export async function sync(
     readonly id: SpiffeId;
     readonly address: string;
     readonly activeAuthority: string;
-    /** Throws CaError when this caller is not served any more; asked before each send, so that a ban ends the stream. */
+    /** When its certificate ends; the stream ends with it. */
+    readonly notAfter: Date;
+    /** Throws CaError when this caller is not served any more; asked before each send and before a report is kept. */
     readonly demand: () => Promise<unknown>;
   },
   stream: ServerDuplexStream<SyncRequest, SyncResponse>,
@@ -58,6 +60,7 @@ export async function sync(
       while (newest !== undefined) {
         const report = newest;
         newest = undefined;
+        await agent.demand();
         await recordReport(deps, report);
       }
     } catch (error) {
@@ -101,13 +104,15 @@ export async function sync(
         if (!stream.write(update)) await bell.drained(stream, gone.signal);
         continue;
       }
+      const leftMs = agent.notAfter.getTime() + 1 - deps.clock.now().getTime();
+      if (leftMs <= 0) await agent.demand();
       const wait = fullReadAt - deps.clock.monotonicMs();
       if (wait <= 0) {
         fullReadAt = deps.clock.monotonicMs() + deps.fullReadMs;
         due.add("entries").add("trust");
         continue;
       }
-      await bell.rung(deps.clock, wait);
+      await bell.rung(deps.clock, leftMs > 0 ? Math.min(wait, leftMs) : wait);
     }
   } finally {
     unsubscribe();

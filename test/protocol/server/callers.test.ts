@@ -209,7 +209,7 @@ test("a certificate under our authority that was never recorded is UNAUTHENTICAT
   });
 });
 
-test("a connection whose certificate ends is UNAUTHENTICATED at its next call, and its Sync at the next word", async () => {
+test("a connection whose certificate ends is UNAUTHENTICATED at its next call, and its Sync is over", async () => {
   const short = await serve();
   try {
     const presented = await short.agentNamed("one");
@@ -224,9 +224,9 @@ test("a connection whose certificate ends is UNAUTHENTICATED at its next call, a
     stream.on("error", () => undefined);
     stream.write({});
     await once(stream, "data");
+    const ended = once(stream, "error");
     await short.clock.advance(86_400_000 + 1000);
     expect(await refusal(ask())).toMatchObject({ grpcCode: status.UNAUTHENTICATED });
-    const ended = once(stream, "error");
     await short.entry({ path: "/svc/secret" });
     const [error] = (await ended) as [ServiceError];
     expect(error.code).toBe(status.UNAUTHENTICATED);

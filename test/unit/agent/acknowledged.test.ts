@@ -47,6 +47,19 @@ describe("acknowledged()", () => {
     });
   });
 
+  it.each([
+    ["nothing", { bundle: 5n, denied: 9n }, { bundle: 5n, denied: 9n, heldBackBy: "" }],
+    ["the bundle", { bundle: 4n, denied: 9n }, { bundle: 4n, denied: 9n }],
+    ["the deny list", { bundle: 5n, denied: 8n }, { bundle: 5n, denied: 8n }],
+    ["an old deny list", { bundle: 5n, denied: 2n }, { bundle: 5n, denied: 2n }],
+    ["both", { bundle: 3n, denied: 6n }, { bundle: 3n, denied: 6n }],
+  ])("does not go ahead of what is durable while it is being written: %s", (_, kept, told) => {
+    const heldBackBy = "the data directory is being written";
+    for (const slots of [[], [fine("/a")]]) {
+      expect(judge(slots, { ...kept, error: "" })).toMatchObject({ heldBackBy, ...told });
+    }
+  });
+
   it("is held back by an identity that cannot be written at all, not by one that was never obtained", () => {
     const never = slotOf("/a", { disk: { ...emptyDisk, state: "write_failed", lastError: "unsafe" } });
     expect(judge([never])).toMatchObject({ bundle: 4n, heldBackBy: "unsafe" });

@@ -13,7 +13,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DirectoryError } from "../../../agent/identities/directory-error.ts";
 import { type FilePort, systemFiles } from "../../../agent/identities/file-port.ts";
@@ -128,6 +128,46 @@ describe("writeIdentitySet()", { timeout: 60_000 }, () => {
     await writeIdentitySet(deps(files), { ...target, owner: { uid: 1234, gid: 5678 }, keyMode: 0o440 }, set("one"));
     expect(calls).toHaveLength(3 * setNames.length);
     expect(calls.slice(3, 6)).toEqual(["chown 1234 5678 600", "chmod 440", "write"]);
+  });
+
+  it("syncs each file after it is written, then the version, before the rename, and the directory after it", async () => {
+    const calls: string[] = [];
+    const names = new Map<number, string>();
+    const nameOf = (path: string): string => basename(path).replace(/^\.\.v-.*/, "version");
+    const files: FilePort = {
+      ...systemFiles,
+      openDirectory: async (path) => {
+        const fd = await systemFiles.openDirectory(path);
+        names.set(fd, path === target.path ? "directory" : nameOf(path));
+        return fd;
+      },
+      createFile: async (path) => {
+        const fd = await systemFiles.createFile(path);
+        names.set(fd, nameOf(path));
+        return fd;
+      },
+      write: async (fd, bytes) => {
+        calls.push(`write ${names.get(fd)}`);
+        await systemFiles.write(fd, bytes);
+      },
+      sync: async (fd) => {
+        calls.push(`sync ${names.get(fd)}`);
+        await systemFiles.sync(fd);
+      },
+      rename: async (from, to) => {
+        calls.push(`rename ${nameOf(to)}`);
+        await systemFiles.rename(from, to);
+      },
+    };
+    await writeIdentitySet(deps(files), target, set("one"));
+    const ours = calls.slice(calls.indexOf(`write ${setNames[0]}`));
+    expect(ours).toEqual([
+      ...setNames.flatMap((name) => [`write ${name}`, `sync ${name}`]),
+      "sync version",
+      "sync directory",
+      "rename ..data",
+      "sync directory",
+    ]);
   });
 
   it.runIf(isRoot)("gives files to the owner and group that are configured", async () => {

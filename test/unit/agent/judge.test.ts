@@ -49,6 +49,13 @@ describe("judgeIssued()", () => {
     expect(reason(issued())).toBe("ok");
   });
 
+  it("measures the lifetime by the server's clock, or by ours when it does not say its time", () => {
+    const late = after(ca.at, 1800);
+    expect(reason(issued({}, { ttlSeconds: 3500 }), { at: late })).toBe("ok");
+    expect(reason(issued({}, { serverTime: undefined }), { at: late })).toMatch(/another lifetime/);
+    expect(reason(issued({}, { serverTime: undefined, ttlSeconds: 1800 }), { at: late })).toBe("ok");
+  });
+
   const intermediate = ca.intermediate.subjectKeyId ?? "";
   const cases: readonly (readonly [string, () => string, RegExp])[] = [
     ["another identity", () => reason(issued({ uri: idOf("/svc/b") })), /another identity/],
@@ -68,6 +75,19 @@ describe("judgeIssued()", () => {
     ["a chain without its intermediate", () => reason(issued({}, { chainDer: issued().chainDer.slice(0, 1) })), /./],
     ["an answer with another serial", () => reason(issued({}, { serialHex: "40" })), /serial/],
     ["an answer with another end", () => reason(issued({}, { notAfter: after(ca.at, 9) })), /ends at another time/],
+    ["a lifetime that is not the leaf's", () => reason(issued({}, { ttlSeconds: 4_000_000_000 })), /another lifetime/],
+    ["a lifetime that is a little too long", () => reason(issued({}, { ttlSeconds: 3721 })), /another lifetime/],
+    ["a lifetime that is far too short", () => reason(issued({}, { ttlSeconds: 1 })), /another lifetime/],
+    [
+      "a lifetime that only an odd server time explains",
+      () => reason(issued({}, { ttlSeconds: 7200, serverTime: after(ca.at, -3600) })),
+      /another lifetime/,
+    ],
+    [
+      "a short lifetime that would be renewed after its end",
+      () => reason(issued({ notAfter: after(ca.at, 60) }, { ttlSeconds: 120 })),
+      /another lifetime/,
+    ],
     ["a client certificate for a workload", () => reason(issued({ extendedKeyUsage: "client" })), /./],
   ];
   for (const [what, judge, message] of cases) {

@@ -16,9 +16,11 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   createFileDurably,
   FileError,
+  isTemporaryName,
   readSecretFile,
   readTrustedFile,
   removeFileDurably,
+  temporaryName,
   writeFileDurably,
 } from "../../../src/platform/atomic-file.ts";
 import { createDataDir, type DataDirError, openDataDir } from "../../../src/platform/data-dir.ts";
@@ -61,6 +63,14 @@ describe("writeFileDurably()", () => {
     await expect(writeFileDurably(join(dir, "none", "f"), "x")).rejects.toMatchObject({ code: "ENOENT" });
     expect(readdirSync(dir)).toEqual(["d"]);
   });
+
+  it.each(["f", "agent.json", ".hidden", `${"0a".repeat(32)}.json`, "a name with spaces"])(
+    "isTemporaryName() knows what temporaryName(%j) makes, and not the file itself",
+    (name) => {
+      expect([temporaryName(name), name].map(isTemporaryName)).toEqual([true, false]);
+      expect(temporaryName(name)).not.toBe(temporaryName(name));
+    },
+  );
 
   it("createFileDurably() never replaces, and removeFileDurably() takes what is not there", async () => {
     const path = join(dir, "key");

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
+import { Retry } from "../../../proto/gen/signet/v1/error.ts";
 import { prepareIntermediate, rotateWhatIsDue } from "../../../src/authority/rotation.ts";
 import { findNode, liveNodes, nodeState } from "../../../src/registry/nodes.ts";
 import { createToken, getToken, revokeToken, tokenState } from "../../../src/registry/tokens.ts";
@@ -11,6 +12,7 @@ import { type RevocationRecord, revocations } from "../../../src/store/collectio
 import { type TokenRecord, tokens } from "../../../src/store/collections/tokens.ts";
 import { createMemoryStore } from "../../../src/store/memory.ts";
 import { putIfAbsent, update } from "../../../src/store/store.ts";
+import { buildCsr } from "../../../src/x509/csr.ts";
 import { buildServer, sha256Hex, type TestServer, testActor } from "../../fakes/build-server.ts";
 import { fakeClock } from "../../fakes/fake-clock.ts";
 import { inProcess, Refusal } from "../../fakes/in-process.ts";
@@ -108,6 +110,54 @@ test("Attest(join) commits string, node and certificate as one, and the same key
   expect((await server.store.stats()).counts["certificates"]).toBe(1);
 });
 
+/** Lets the clock run until this is over: strangers wait for their turn. */
+async function whileTimePasses<T>(server: TestServer, work: Promise<T>): Promise<T> {
+  let isOver = false;
+  const done = (): void => {
+    isOver = true;
+  };
+  work.then(done, done);
+  while (!isOver) await server.clock.advance(50);
+  return work;
+}
+
+test("Attest(join) of 130 nodes at once: 20 go, 100 wait their turn in order, 10 hear `unavailable` and when to come back", async () => {
+  const server = await buildServer();
+  const calls = inProcess(server);
+  const names = Array.from({ length: 130 }, (_, i) => `n-${i}`);
+  const secrets = await Promise.all(names.map((name) => server.token(name)));
+  const csrDer = Buffer.from(await buildCsr(newKey()));
+  const joined: number[] = [];
+  const refused: Refusal[] = [];
+  const all = names.map(async (name, i) => {
+    const value = { spiffeId: server.agent(name), secret: Buffer.from(secrets[i] ?? []), csrDer };
+    try {
+      await calls.attest({ step: { $case: "join", value } });
+      joined.push(i);
+    } catch (error) {
+      refused.push(error as Refusal);
+    }
+  });
+  await expect.poll(() => joined.length + refused.length).toBe(30);
+  expect(refused).toHaveLength(10);
+  for (const each of refused) {
+    expect(each).toMatchObject({ code: "unavailable", grpcCode: 14 });
+    expect(each.detail).toMatchObject({ retry: Retry.RETRY_LATER, retryAfterSeconds: 5 });
+  }
+  await whileTimePasses(server, Promise.all(all));
+  expect(joined).toEqual(Array.from({ length: 120 }, (_, i) => i));
+});
+
+test("Attest(join) looks for the string before it looks at the CSR", async () => {
+  const server = await buildServer();
+  const ask = (secret: Uint8Array): Promise<unknown> => {
+    const value = { spiffeId: server.agent("one"), secret: Buffer.from(secret), csrDer: Buffer.from("no CSR") };
+    return inProcess(server).attest({ step: { $case: "join", value } });
+  };
+  await expect(ask(new Uint8Array(32))).rejects.toMatchObject({ code: "token_unknown" });
+  await expect(ask(await server.token())).rejects.toMatchObject({ code: "bad_request" });
+});
+
 test("Attest(join) by the same key twenty times at once gives one certificate to all", async () => {
   const server = await buildServer();
   const calls = inProcess(server);
@@ -133,8 +183,9 @@ test("Attest(join) with one string by 100 keys at once has one winner, the other
   const server = await buildServer();
   const calls = inProcess(server);
   const secret = await server.token();
-  const all = await Promise.allSettled(
-    Array.from({ length: 100 }, () => calls.join(secret, server.agent("one"), newKey())),
+  const all = await whileTimePasses(
+    server,
+    Promise.allSettled(Array.from({ length: 100 }, () => calls.join(secret, server.agent("one"), newKey()))),
   );
   expect(all.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
   for (const each of all) if (each.status === "rejected") expect((each.reason as Refusal).code).toBe("token_used");
@@ -319,17 +370,17 @@ test.each([
   {
     what: "an unknown serial",
     change: (gone: Gone) => ({ last: { ...gone.last, serialHex: "55".repeat(16) } }),
-    refused: { code: "denied", rule: "certificate_replaced" },
+    refused: { code: "unauthenticated", rule: "key_not_ours" },
   },
   {
     what: "a serial that is a path",
     change: (gone: Gone) => ({ last: { ...gone.last, serialHex: "../../x" } }),
-    refused: { code: "denied", rule: "certificate_replaced" },
+    refused: { code: "unauthenticated", rule: "key_not_ours" },
   },
   {
     what: "an agent that never joined",
     change: (gone: Gone) => ({ last: { ...gone.last, id: gone.server.agent("two") } }),
-    refused: { code: "denied", rule: "node_unknown" },
+    refused: { code: "unauthenticated", rule: "key_not_ours" },
   },
 ])("Attest(recover) refuses $what", async ({ change, refused }) => {
   const gone = await goneAgent();
@@ -340,6 +391,35 @@ test.each([
     refused,
   );
   expect((await gone.server.store.stats()).counts["certificates"]).toBe(before);
+});
+
+test("Attest(recover) tells a stranger the same of every node: unknown, alive, banned, evicted, renewed, long gone", async () => {
+  const answers = new Set<string>();
+  const ask = async ({ server, last }: Pick<Gone, "server" | "last">): Promise<void> => {
+    const error = await inProcess(server)
+      .recover({ ...last, key: newKey() }, newKey())
+      .catch((refused: unknown) => refused);
+    if (!(error instanceof Refusal)) throw new Error("a stranger came back", { cause: error });
+    answers.add(JSON.stringify([error.grpcCode, error.detail]));
+  };
+  const alive = await buildServer();
+  const { key, recorded } = await alive.join();
+  const last = { id: alive.agent("one"), serialHex: recorded.record.serialHex, key };
+  await ask({ server: alive, last });
+  await ask({ server: alive, last: { ...last, id: alive.agent("nobody") } });
+  await ask({ server: alive, last: { ...last, serialHex: "55".repeat(16) } });
+  await inProcess(alive).renew(recorded.record.der, newKey());
+  await ask({ server: alive, last });
+  const gone = await goneAgent();
+  for (const state of ["banned", "evicted", "member"] as const) {
+    await setNode(gone.server, { state });
+    await ask(gone);
+  }
+  await gone.server.clock.advance(3650 * 86_400_000);
+  await ask(gone);
+  expect([...answers]).toHaveLength(1);
+  expect([...answers][0]).toContain("key_not_ours");
+  expect([...answers][0]).not.toContain("one");
 });
 
 test("Attest(recover) refuses a certificate that is not the newest of its line", async () => {

@@ -66,6 +66,8 @@ it("createScreen() on a terminal that is smaller than the view prints lines, and
     expect(terminal.text).toBe("event\n");
   }
   expect(screenOn(new Terminal())).toMatchObject({ live: true, tooSmall: false, width: 80 });
+  const unknown = new Terminal({ rows: 0, columns: 0 });
+  expect(screenOn(unknown), "a terminal without a size").toMatchObject({ live: true, tooSmall: false, width: 80 });
 });
 
 it("line() after leave() stands below the last view, and the cursor is back", () => {

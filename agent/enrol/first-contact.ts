@@ -10,7 +10,7 @@ import { buildCsr } from "../../src/x509/csr.ts";
 import { sameOctets } from "../../src/x509/der.ts";
 import { X509Error } from "../../src/x509/errors.ts";
 import { addressesFromWire, bundleFromWire, denyListFromWire, issuedFromWire, WireError } from "../from-wire.ts";
-import type { IssuedCertificate } from "../identities/judge.ts";
+import { countedFromNow, type IssuedCertificate } from "../identities/judge.ts";
 import type { NodeKey } from "../identities/node-key.ts";
 import { connectionFault, isAway, isOtherServer, ServerChannel } from "../server-channel.ts";
 import type { TrustOffer } from "../trust.ts";
@@ -106,13 +106,6 @@ async function joinAt(
     stream.close();
     channel.retire();
   }
-}
-
-/** An answer that was lost is given once more, maybe much later: then what is left is the lifetime. */
-function countedFromNow(issued: IssuedCertificate, receivedAt: Date): IssuedCertificate {
-  const left = leftSeconds(issued, receivedAt);
-  if (issued.ttlSeconds <= left + lifeSlackSeconds(left)) return issued;
-  return { ...issued, ttlSeconds: Math.max(0, Math.floor(left)) };
 }
 
 async function unverifiedBundle(

@@ -67,13 +67,20 @@ export function judgeIssued(issued: IssuedCertificate, expected: Expected): Judg
   return { ok: true, leaf };
 }
 
+/** An answer that was lost is given once more, maybe much later: then what is left is the lifetime. */
+export function countedFromNow(issued: IssuedCertificate, receivedAt: Date): IssuedCertificate {
+  const left = leftSeconds(issued, receivedAt);
+  if (issued.ttlSeconds <= left + lifeSlackSeconds(left)) return issued;
+  return { ...issued, ttlSeconds: Math.max(0, Math.floor(left)) };
+}
+
 /** Seconds that are left of a certificate when it is answered, by the server's clock where it says its time. */
-export function leftSeconds({ notAfter, serverTime }: IssuedCertificate, receivedAt: Date): number {
+function leftSeconds({ notAfter, serverTime }: IssuedCertificate, receivedAt: Date): number {
   return (notAfter.getTime() - (serverTime ?? receivedAt).getTime()) / 1000;
 }
 
 /** How far the granted lifetime may be from what is left: so little that renewal comes before the end. */
-export function lifeSlackSeconds(left: number): number {
+function lifeSlackSeconds(left: number): number {
   return Math.min(120, left / 2);
 }
 

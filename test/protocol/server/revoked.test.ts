@@ -63,7 +63,7 @@ test("a revoked agent is refused at Renew and Issue, and its Sync ends at once, 
   });
 });
 
-test("an agent that was revoked can report nothing: Sync judges a report before it keeps it", async () => {
+test("an agent whose certificate ended can report nothing: Sync judges a report before it keeps it", async () => {
   const stream = served.issuance(one).sync();
   await once(stream, "data");
   const ended = once(stream, "error");

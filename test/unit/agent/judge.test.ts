@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Expected, type IssuedCertificate, judgeIssued } from "../../../agent/identities/judge.ts";
+import { countedFromNow, type Expected, type IssuedCertificate, judgeIssued } from "../../../agent/identities/judge.ts";
 import { newNodeKey } from "../../../agent/identities/node-key.ts";
 import { after, buildCa, type LeafOptions } from "../../fakes/build-ca.ts";
 import { idOf } from "./slots.ts";
@@ -96,4 +96,18 @@ describe("judgeIssued()", () => {
       expect(judge()).toMatch(message);
     });
   }
+});
+
+describe("countedFromNow()", () => {
+  it("leaves an answer that is new", () => {
+    const answer = issued();
+    expect(countedFromNow(answer, ca.at)).toBe(answer);
+  });
+
+  it("counts what is left of one that is given once more, which is then taken", () => {
+    const again = countedFromNow(issued({}, { serverTime: after(ca.at, 3000.5) }), after(ca.at, 3001));
+    expect(again.ttlSeconds).toBe(599);
+    expect(reason(again, { at: after(ca.at, 3001) })).toBe("ok");
+    expect(countedFromNow(issued({}, { serverTime: undefined }), after(ca.at, 4000)).ttlSeconds).toBe(0);
+  });
 });

@@ -58,7 +58,7 @@ const leastWidth = 20;
 export function createPrinter(streams: { readonly out: Output; readonly err: Output }, options: PrintOptions): Printer {
   const { out, err } = streams;
   const paint = paintFor(out, options.env);
-  const width = out.isTerminal ? Math.max(out.columns() ?? 80, leastWidth) : pipeWidth;
+  const width = out.isTerminal ? Math.max(out.columns() || 80, leastWidth) : pipeWidth;
   const line = (text: string): void => out.write(`${text}\n`);
   const note = (text: string): void => err.write(`${text}\n`);
   let drawn = 0;

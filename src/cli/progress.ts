@@ -20,7 +20,7 @@ const pipeEveryMs = 5000;
 export function startProgress(cli: Cli, options: { readonly afterMs: number; readonly leaves: string }): Progress {
   const { print, err } = cli;
   const redraw = err.isTerminal && cli.env["TERM"] !== "dumb";
-  const width = err.isTerminal ? Math.max(err.columns() ?? 80, 20) : 80;
+  const width = err.isTerminal ? Math.max(err.columns() || 80, 20) : 80;
   let text = "";
   let written = "";
   let drawnLines = 0;

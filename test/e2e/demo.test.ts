@@ -121,6 +121,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     timeout: 90_000,
   }, async () => {
     const demo = startDemo("--for", "60s", "--ttl", "6s");
+    await demo.shown(/first one was answered/);
     await demo.shown(/2nd identity on disk/);
     demo.kill(signal);
     expect(await demo.ended, demo.lines.join("\n")).toBe(130);

@@ -55,7 +55,8 @@ export async function openTrustState(
 
 async function read(store: Pick<Store, "get" | "scan">, refreshHintSeconds: number): Promise<TrustView> {
   const held = await store.get(trust, trustKey);
-  if (held === undefined) throw new CaError("not_found", "no trust domain in this store", { cure: "signet init --trust-domain NAME" });
+  if (held === undefined)
+    throw new CaError("not_found", "no trust domain in this store", { cure: "signet init --trust-domain NAME" });
   const trustDomain = parseTrustDomain(held.value.trustDomain);
   const all = (await Array.fromAsync(store.scan(authorities, "key"))).map(authorityOf).sort(byKindAndNumber);
   const lists: Stored<CrlRecord>[] = [];

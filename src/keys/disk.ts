@@ -13,8 +13,8 @@ import {
   removeFileDurably,
   syncDirectory,
 } from "../platform/atomic-file.ts";
-import { shellWord } from "../platform/shell-word.ts";
 import type { Random } from "../platform/random.ts";
+import { shellWord } from "../platform/shell-word.ts";
 import { generateKey } from "./generate.ts";
 import { KeyError, type KeyHandle, type KeyManager } from "./key-manager.ts";
 import { clearPkcs8, encryptPkcs8Away, handleOf, readPkcs8 } from "./pkcs8.ts";

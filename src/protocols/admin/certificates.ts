@@ -44,7 +44,9 @@ export function certificateMethods(
       const range = { from: [serial], to: [`${serial}g`] };
       const [found, other] = await Array.fromAsync(deps.store.scan(certificates, "key", range, { limit: 2 }));
       if (found === undefined) {
-        throw new CaError("not_found", `no certificate with the serial ${serial} is recorded`, { cure: "signet cert list" });
+        throw new CaError("not_found", `no certificate with the serial ${serial} is recorded`, {
+          cure: "signet cert list",
+        });
       }
       if (other !== undefined) {
         const names = `${found.value.serialHex}, ${other.value.serialHex}`;

@@ -56,7 +56,7 @@ export async function runServer(options: RunServerOptions): Promise<number> {
   const level = await openLevelStore(dataDir.file("store"), {
     clock: systemClock,
     onEvent: (event) => {
-      if (event.kind === "group_stored") log.debug({ ...event }, "group stored");
+      if (event.kind === "group_stored") log.info({ ...event }, "group stored");
       else log.warn({ ...event }, "store");
     },
   });

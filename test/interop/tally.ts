@@ -72,8 +72,6 @@ export async function check(
   options: {
     readonly args: readonly string[];
     readonly env?: Readonly<Record<string, string>>;
-    /** Called with each line, for what has to happen in the middle. */
-    readonly onLine?: (line: string) => void;
   },
 ): Promise<void> {
   const folder = checksFolder();
@@ -87,7 +85,6 @@ export async function check(
   });
   let failures = 0;
   for await (const line of createInterface({ input: child.stdout })) {
-    options.onLine?.(line);
     if (line.startsWith("ok ")) tally.ok(`${name}: ${line.slice(3).trim()}`);
     else if (line.startsWith("FAIL ")) {
       failures += 1;

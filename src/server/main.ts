@@ -53,10 +53,11 @@ export async function runServer(options: RunServerOptions): Promise<number> {
   const log = createLogger({ level: config.log.level, format: config.log.format });
   const passphrase =
     config.keyPassphraseFile === undefined ? undefined : await readPassphraseFile(config.keyPassphraseFile);
+  let isServing = false;
   const level = await openLevelStore(dataDir.file("store"), {
     clock: systemClock,
     onEvent: (event) => {
-      if (event.kind === "group_stored") log.info({ ...event }, "group stored");
+      if (event.kind === "group_stored") log[isServing ? "info" : "debug"]({ ...event }, "group stored");
       else log.warn({ ...event }, "store");
     },
   });
@@ -85,6 +86,7 @@ export async function runServer(options: RunServerOptions): Promise<number> {
     const opened = await openListeners({ dataDir, config, parts, own, metrics });
     listeners = opened.listeners;
     startUpkeep({ parts, own, api: opened.api, config, tasks, log });
+    isServing = true;
     parts.serving.set(true);
     const { listen } = opened;
     // Signals are heard before anybody is told that this process is there.

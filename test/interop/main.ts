@@ -5,7 +5,7 @@ import { judgeByLinters } from "./lint.ts";
 import { judgeMtls } from "./mtls.ts";
 import { judgeByOpenssl } from "./openssl.ts";
 import { judgeMetrics } from "./prom.ts";
-import { judgeByProxies } from "./proxies.ts";
+import { judgeByProxies, reloadOfProxies } from "./proxies.ts";
 import { checksFolder, Tally } from "./tally.ts";
 import { World } from "./world.ts";
 
@@ -27,7 +27,7 @@ for (const keyType of keyTypes) {
     tally.say(`=== authorities with ${keyType} keys`);
     const server = await world.startServer({ keyType });
     const agent = await world.startAgent([
-      { name: "a", ttl },
+      { name: "a", ttl, reload: reloadOfProxies(world) },
       { name: "b", ttl },
       { name: "mallory", ttl: "10m" },
     ]);

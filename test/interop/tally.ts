@@ -72,6 +72,7 @@ export async function check(
   options: {
     readonly args: readonly string[];
     readonly env?: Readonly<Record<string, string>>;
+    readonly onLine?: (line: string) => void;
   },
 ): Promise<void> {
   const folder = checksFolder();
@@ -85,6 +86,7 @@ export async function check(
   });
   let failures = 0;
   for await (const line of createInterface({ input: child.stdout })) {
+    options.onLine?.(line);
     if (line.startsWith("ok ")) tally.ok(`${name}: ${line.slice(3).trim()}`);
     else if (line.startsWith("FAIL ")) {
       failures += 1;

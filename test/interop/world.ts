@@ -74,15 +74,21 @@ export class World {
     return this.#endpoints(this.serverDir, server);
   }
 
-  /** Starts agent `one`, which keeps the given identities; each gets an entry with this life. */
-  async startAgent(identities: readonly { readonly name: string; readonly ttl: string }[]): Promise<Endpoints> {
+  /** Starts agent `one`, which keeps the given identities; each gets an entry with this life. `reload` is run at each change. */
+  async startAgent(
+    identities: readonly { readonly name: string; readonly ttl: string; readonly reload?: readonly string[] }[],
+  ): Promise<Endpoints> {
     const config = join(this.folder, "agent.yaml");
     await mkdir(join(this.folder, "identities"), { mode: 0o755 });
     const lines = [
       `data_dir: ${this.agentDir}`,
       'listen: {ops: "127.0.0.1:0"}',
       "identities:",
-      ...identities.flatMap(({ name }) => [`  - spiffe_id: ${idOf(name)}`, `    dir: ${this.identityDir(name)}`]),
+      ...identities.flatMap(({ name, reload }) => [
+        `  - spiffe_id: ${idOf(name)}`,
+        `    dir: ${this.identityDir(name)}`,
+        ...(reload === undefined ? [] : [`    reload: {command: ${JSON.stringify(reload)}}`]),
+      ]),
     ];
     await writeFile(config, `${lines.join("\n")}\n`, { mode: 0o600 });
     const joinString = (await this.signet("token", "create", "--agent", "one", "-q")).trim();

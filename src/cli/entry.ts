@@ -276,6 +276,8 @@ async function deleteEntry(
       // What was shown is what is deleted: somebody may have changed it during the question.
       expectedRevision: BigInt(flags.revision ?? entry.revision),
       reason: flags.reason ?? "",
+      revoke: false,
+      dryRun: false,
     });
     if (print.format !== "table") await print.value(answer.entry === undefined ? {} : entryObject(answer.entry));
     else print.line(print.quiet ? entry.entryId : `${entry.entryId} deleted: ${entry.spiffeId} is renewed no more`);

@@ -67,6 +67,8 @@ async function createToken(cli: Cli, flags: CreateFlags): Promise<ExitCode> {
       agent: flags.agent,
       ttlSeconds: flags.ttl ?? defaultTtlSeconds,
       addresses: [...(flags.address ?? [])],
+      replace: false,
+      fingerprint: "",
     });
     const { token, joinString, addresses } = answer;
     if (cli.print.format !== "table") {

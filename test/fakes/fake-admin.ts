@@ -16,6 +16,7 @@ import {
   type EntryState,
   type GetStatusResponse,
   type Node,
+  RevocationReason,
   type RotateAuthorityResponse,
   type Token,
 } from "../../proto/gen/signet/v1/admin.ts";
@@ -207,6 +208,8 @@ export function fakeStatus(fields: Partial<GetStatusResponse> = {}): GetStatusRe
   return {
     trustDomain: "prod.example",
     version: "0.1.0",
+    tokensReused: 0n,
+    devicesLive: 0,
     startedAt: at(-12 * day - 4 * hour),
     serverTime: fakeNow,
     storeKind: "level",
@@ -393,6 +396,7 @@ export function fakeCertificate(fields: Partial<CertificateRecord> = {}): Certif
     entryId: "e-1",
     entryRevision: 3n,
     limitedBy: "",
+    revocationReason: RevocationReason.REVOCATION_REASON_UNSPECIFIED,
     certificateDer: Buffer.from(fakeRootDer),
     authorityKeyId: "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c",
     ...fields,
@@ -437,6 +441,9 @@ async function* rotation(watch: boolean): AsyncIterable<RotateAuthorityResponse>
 function cannedAnswers(): AdminAnswers {
   const notFound = (what: string, name: string): Error =>
     refusal("not_found", `no ${what} ${name}`, { cure: `signet ${what} list` });
+  const notYet = (): never => {
+    throw refusal("not_supported", "this server does not do that yet");
+  };
   const entryOf = (name: string): EntryState => {
     const found = fakeEntries.find(({ entry }) => entry?.entryId === name || entry?.spiffeId.endsWith(name) === true);
     if (found === undefined) throw notFound("entry", name);
@@ -480,7 +487,7 @@ function cannedAnswers(): AdminAnswers {
         ),
       };
     },
-    deleteEntry: ({ entry }) => ({ entry: entryOf(entry) }),
+    deleteEntry: ({ entry }) => ({ entry: entryOf(entry), revoked: [], deniedSequence: 0n }),
     async *watchEntry({ entry }) {
       yield { entry: { ...entryOf(entry), reported: undefined }, onDisk: false };
       yield { entry: entryOf(entry), onDisk: true };
@@ -531,6 +538,19 @@ function cannedAnswers(): AdminAnswers {
       return { authority: found };
     },
     rotateAuthority: ({ watch }) => rotation(watch),
+    banNode: notYet,
+    evictNode: notYet,
+    revokeCertificates: notYet,
+    createAdmin: notYet,
+    listAdmins: notYet,
+    deleteAdmin: notYet,
+    createDeviceClass: notYet,
+    listDeviceClasses: notYet,
+    addDevices: notYet,
+    listDevices: notYet,
+    getDevice: notYet,
+    acceptClock: notYet,
+    watchDenyList: notYet,
     getTrustBundle: () => ({
       bundle: {
         trustDomain: "prod.example",

@@ -105,7 +105,13 @@ export async function buildWorld(builder: Builder, options: { readonly ttlSecond
   const late = await onDisk("late");
   // Its first leaf is kept; without the entry there will be no other.
   await admin("cannot delete the entry of /svc/late", (peer) =>
-    peer.call("deleteEntry", { entry: "/svc/late", expectedRevision: 0n, reason: "demo: its first leaf is kept" }),
+    peer.call("deleteEntry", {
+      entry: "/svc/late",
+      expectedRevision: 0n,
+      reason: "demo: its first leaf is kept",
+      revoke: false,
+      dryRun: false,
+    }),
   );
   const mallory = await onDisk("mallory");
   await onDisk("a");
@@ -196,7 +202,7 @@ async function startAgent(
     { mode: 0o600 },
   );
   const { joinString } = await options.admin(`cannot create a join string for agent ${name}`, (peer) =>
-    peer.call("createToken", { agent: name, ttlSeconds: 60, addresses: [] }),
+    peer.call("createToken", { agent: name, ttlSeconds: 60, addresses: [], replace: false, fingerprint: "" }),
   );
   const agent = crew.start({
     name: `agent ${name}`,

@@ -1,4 +1,5 @@
 import type { AdminServiceServer, CertificateRecord as WireRecord } from "../../../proto/gen/signet/v1/admin.ts";
+import { RevocationReason } from "../../../proto/gen/signet/v1/admin.ts";
 import type { Caller } from "../../issuing/caller.ts";
 import { look } from "../../issuing/line.ts";
 import { explain } from "../../issuing/policy/decide.ts";
@@ -110,5 +111,6 @@ function recordToWire(record: CertificateRecord): WireRecord {
     entryRevision: BigInt(record.entryRevision ?? 0),
     limitedBy: record.limitedBy ?? "",
     certificateDer: Buffer.from(record.der),
+    revocationReason: RevocationReason.REVOCATION_REASON_UNSPECIFIED,
   };
 }

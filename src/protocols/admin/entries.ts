@@ -68,7 +68,8 @@ export function entryMethods(deps: AdminDeps): Pick<AdminServiceServer, Methods>
     deleteEntry: unary(deps, grpcTable, async (request) => {
       const held = await getEntry(deps, request.entry);
       expectHeld(held, request.expectedRevision);
-      return { entry: await entryState(deps, await deleteEntry(deps, held, localActor(request.reason))) };
+      const entry = await entryState(deps, await deleteEntry(deps, held, localActor(request.reason)));
+      return { entry, revoked: [], deniedSequence: 0n };
     }),
     watchEntry: serverStream(deps, grpcTable, (request, signal) => watchEntry(deps, request, signal)),
   };

@@ -12,6 +12,7 @@ import { authorityMethods } from "./authorities.ts";
 import { certificateMethods } from "./certificates.ts";
 import { entryMethods } from "./entries.ts";
 import { nodeMethods } from "./nodes.ts";
+import { methodsNotYet } from "./not-yet.ts";
 import { statusMethods } from "./status.ts";
 import { tokenMethods } from "./tokens.ts";
 
@@ -53,5 +54,6 @@ export function adminHandler(deps: AdminDeps): AdminServiceServer {
     ...nodeMethods(deps),
     ...certificateMethods(deps),
     ...authorityMethods(deps),
+    ...methodsNotYet(deps),
   };
 }

@@ -28,6 +28,8 @@ async function readStatus(deps: AdminDeps): Promise<GetStatusResponse> {
   return {
     trustDomain: view.trustDomain,
     version: deps.version,
+    tokensReused: 0n,
+    devicesLive: 0,
     startedAt: deps.startedAt,
     serverTime: now,
     storeKind: deps.store.kind,

@@ -59,13 +59,25 @@ test("the admin socket is its owner's alone", async () => {
 test("CreateToken gives a string with the server's address and pins, ListTokens the newest first, RevokeToken ends it", async () => {
   const served = await started();
   const { admin } = served;
-  const made = await called(admin.createToken.bind(admin), { agent: "one", ttlSeconds: 0, addresses: [] });
+  const made = await called(admin.createToken.bind(admin), {
+    agent: "one",
+    ttlSeconds: 0,
+    addresses: [],
+    replace: false,
+    fingerprint: "",
+  });
   const parsed = parseJoinString(made.joinString);
   expect(parsed).toMatchObject({ subject: served.agent("one"), addresses: [served.api.address] });
   expect(parsed.rootPins).toHaveLength(1);
   expect(made.token?.expiresAt?.getTime()).toBe(served.clock.now().getTime() + 600_000);
   await served.clock.advance(1000);
-  await called(admin.createToken.bind(admin), { agent: "/agent/two", ttlSeconds: 60, addresses: ["ca.test:7443"] });
+  await called(admin.createToken.bind(admin), {
+    agent: "/agent/two",
+    ttlSeconds: 60,
+    addresses: ["ca.test:7443"],
+    replace: false,
+    fingerprint: "",
+  });
   const { tokens } = await called(admin.listTokens.bind(admin), { pageSize: 0, pageToken: "" });
   expect(tokens.map(({ spiffeId }) => spiffeId)).toEqual([served.agent("two"), served.agent("one")]);
   const tokenId = made.token?.tokenId ?? "";
@@ -80,7 +92,12 @@ test("CreateToken gives a string with the server's address and pins, ListTokens 
     [{ agent: "one", ttlSeconds: 0, addresses: ["no port"] }, "bad_request"],
   ] as const) {
     const refused = await refusal(
-      called(admin.createToken.bind(admin), { ...request, addresses: [...request.addresses] }),
+      called(admin.createToken.bind(admin), {
+        ...request,
+        addresses: [...request.addresses],
+        replace: false,
+        fingerprint: "",
+      }),
     );
     expect(refused).toMatchObject({ code, grpcCode: status.INVALID_ARGUMENT });
   }
@@ -125,7 +142,13 @@ test("entries: create, get by number and path, list in pages, update at a revisi
     pageToken = page.nextPageToken;
   } while (pageToken !== "");
   expect(seen).toEqual(Array.from({ length: 12 }, (_, i) => `e-${i + 1}`));
-  await called(admin.deleteEntry.bind(admin), { entry: "e-1", expectedRevision: 0n, reason: "" });
+  await called(admin.deleteEntry.bind(admin), {
+    entry: "e-1",
+    expectedRevision: 0n,
+    reason: "",
+    revoke: false,
+    dryRun: false,
+  });
   expect(await refusal(called(admin.getEntry.bind(admin), { entry: "/svc/a" }))).toMatchObject({
     code: "not_found",
     grpcCode: status.NOT_FOUND,

@@ -109,6 +109,64 @@ export namespace RotateStep {
   export type ROTATE_STEP_DONE = typeof RotateStep.ROTATE_STEP_DONE;
 }
 
+/** RFC 5280 5.3.1; those that make sense for a leaf. */
+export const RevocationReason = {
+  REVOCATION_REASON_UNSPECIFIED: 0,
+  REVOCATION_REASON_KEY_COMPROMISE: 1,
+  REVOCATION_REASON_AFFILIATION_CHANGED: 3,
+  REVOCATION_REASON_SUPERSEDED: 4,
+  REVOCATION_REASON_CESSATION_OF_OPERATION: 5,
+  REVOCATION_REASON_PRIVILEGE_WITHDRAWN: 9,
+} as const;
+
+export type RevocationReason = typeof RevocationReason[keyof typeof RevocationReason];
+
+export namespace RevocationReason {
+  export type REVOCATION_REASON_UNSPECIFIED = typeof RevocationReason.REVOCATION_REASON_UNSPECIFIED;
+  export type REVOCATION_REASON_KEY_COMPROMISE = typeof RevocationReason.REVOCATION_REASON_KEY_COMPROMISE;
+  export type REVOCATION_REASON_AFFILIATION_CHANGED = typeof RevocationReason.REVOCATION_REASON_AFFILIATION_CHANGED;
+  export type REVOCATION_REASON_SUPERSEDED = typeof RevocationReason.REVOCATION_REASON_SUPERSEDED;
+  export type REVOCATION_REASON_CESSATION_OF_OPERATION =
+    typeof RevocationReason.REVOCATION_REASON_CESSATION_OF_OPERATION;
+  export type REVOCATION_REASON_PRIVILEGE_WITHDRAWN = typeof RevocationReason.REVOCATION_REASON_PRIVILEGE_WITHDRAWN;
+}
+
+export const AdminRole = {
+  ADMIN_ROLE_UNSPECIFIED: 0,
+  ADMIN_ROLE_VIEWER: 1,
+  ADMIN_ROLE_OPERATOR: 2,
+  ADMIN_ROLE_AUTHORITY: 3,
+} as const;
+
+export type AdminRole = typeof AdminRole[keyof typeof AdminRole];
+
+export namespace AdminRole {
+  export type ADMIN_ROLE_UNSPECIFIED = typeof AdminRole.ADMIN_ROLE_UNSPECIFIED;
+  export type ADMIN_ROLE_VIEWER = typeof AdminRole.ADMIN_ROLE_VIEWER;
+  export type ADMIN_ROLE_OPERATOR = typeof AdminRole.ADMIN_ROLE_OPERATOR;
+  export type ADMIN_ROLE_AUTHORITY = typeof AdminRole.ADMIN_ROLE_AUTHORITY;
+}
+
+export const DeviceState = {
+  DEVICE_STATE_UNSPECIFIED: 0,
+  /** DEVICE_STATE_EXPECTED - Registered, has not joined. */
+  DEVICE_STATE_EXPECTED: 1,
+  DEVICE_STATE_LIVE: 2,
+  /** DEVICE_STATE_ASLEEP - Its certificate has ended and it is within its grace. */
+  DEVICE_STATE_ASLEEP: 3,
+  DEVICE_STATE_GONE: 4,
+} as const;
+
+export type DeviceState = typeof DeviceState[keyof typeof DeviceState];
+
+export namespace DeviceState {
+  export type DEVICE_STATE_UNSPECIFIED = typeof DeviceState.DEVICE_STATE_UNSPECIFIED;
+  export type DEVICE_STATE_EXPECTED = typeof DeviceState.DEVICE_STATE_EXPECTED;
+  export type DEVICE_STATE_LIVE = typeof DeviceState.DEVICE_STATE_LIVE;
+  export type DEVICE_STATE_ASLEEP = typeof DeviceState.DEVICE_STATE_ASLEEP;
+  export type DEVICE_STATE_GONE = typeof DeviceState.DEVICE_STATE_GONE;
+}
+
 export interface GetStatusRequest {
 }
 
@@ -143,6 +201,9 @@ export interface GetStatusResponse {
   rootKeyOnServer: boolean;
   rootCrlNextUpdate?: Date | undefined;
   apiAddress: string;
+  /** Attempts to use a join string with another key than the one it is bound to. */
+  tokensReused: bigint;
+  devicesLive: number;
 }
 
 export interface Problem {
@@ -170,6 +231,10 @@ export interface CreateTokenRequest {
   ttlSeconds: number;
   /** Overrides the address that the join string carries, host:port. */
   addresses: string[];
+  /** An agent of this ID that is alive is cut off when the string is used: its certificates are revoked. */
+  replace: boolean;
+  /** SHA-256 of the factory certificate (DER) that the node will show, lower-case hex; the string has no secret then. */
+  fingerprint: string;
 }
 
 export interface CreateTokenResponse {
@@ -272,10 +337,17 @@ export interface DeleteEntryRequest {
   entry: string;
   expectedRevision: bigint;
   reason: string;
+  /** Revokes its live certificates too. */
+  revoke: boolean;
+  /** Changes nothing; says what would be revoked. */
+  dryRun: boolean;
 }
 
 export interface DeleteEntryResponse {
   entry?: EntryState | undefined;
+  revoked: CertificateRecord[];
+  /** The deny-list sequence that brings it; 0 when nothing was revoked. */
+  deniedSequence: bigint;
 }
 
 export interface WatchEntryRequest {
@@ -348,6 +420,8 @@ export interface CertificateRecord {
   limitedBy: string;
   certificateDer: Uint8Array;
   authorityKeyId: string;
+  revokedAt?: Date | undefined;
+  revocationReason: RevocationReason;
 }
 
 export interface ListCertificatesRequest {
@@ -476,6 +550,243 @@ export interface GetTrustBundleResponse {
   bundle?: Bundle | undefined;
 }
 
+export interface BanNodeRequest {
+  node: string;
+  reason: string;
+  /** Changes nothing; says what would be revoked. */
+  dryRun: boolean;
+}
+
+export interface BanNodeResponse {
+  node?:
+    | Node
+    | undefined;
+  /** What was revoked and had not ended. */
+  revoked: CertificateRecord[];
+  deniedSequence: bigint;
+  /** It was banned already; nothing was done. */
+  already: boolean;
+}
+
+export interface EvictNodeRequest {
+  node: string;
+  reason: string;
+  dryRun: boolean;
+}
+
+export interface EvictNodeResponse {
+  node?: Node | undefined;
+  revoked: CertificateRecord[];
+  deniedSequence: bigint;
+  already: boolean;
+}
+
+export interface RevokeCertificatesRequest {
+  what?:
+    | //
+    /** At least the first 8 hex digits. */
+    { $case: "serialHex"; value: string }
+    | //
+    /** Full SPIFFE ID or path: all of its certificates that have not ended. */
+    { $case: "spiffeId"; value: string }
+    | undefined;
+  revocationReason: RevocationReason;
+  reason: string;
+  dryRun: boolean;
+}
+
+export interface RevokeCertificatesResponse {
+  revoked: CertificateRecord[];
+  /** Those of them that were revoked before. */
+  already: string[];
+  deniedSequence: bigint;
+}
+
+export interface WatchDenyListRequest {
+  sequence: bigint;
+}
+
+export interface WatchDenyListResponse {
+  onDisk: number;
+  live: number;
+  /** Agents that do not have it yet. */
+  waitingFor: Node[];
+  done: boolean;
+}
+
+export interface Admin {
+  name: string;
+  spiffeId: string;
+  role: AdminRole;
+  createdAt?: Date | undefined;
+  createdBy: string;
+  loggedInAt?: Date | undefined;
+  notAfter?: Date | undefined;
+  serialHex: string;
+}
+
+export interface CreateAdminRequest {
+  name: string;
+  role: AdminRole;
+  /** Of the join string. */
+  ttlSeconds: number;
+  addresses: string[];
+  reason: string;
+}
+
+export interface CreateAdminResponse {
+  admin?: Admin | undefined;
+  token?: Token | undefined;
+  joinString: string;
+  addresses: string[];
+}
+
+export interface ListAdminsRequest {
+  pageSize: number;
+  pageToken: string;
+}
+
+export interface ListAdminsResponse {
+  admins: Admin[];
+  nextPageToken: string;
+}
+
+export interface DeleteAdminRequest {
+  name: string;
+  reason: string;
+  dryRun: boolean;
+}
+
+export interface DeleteAdminResponse {
+  admin?: Admin | undefined;
+  revoked: CertificateRecord[];
+  deniedSequence: bigint;
+}
+
+export interface DeviceClass {
+  name: string;
+  ttlSeconds: number;
+  /** So long after its certificate ended a device comes back by its key. */
+  graceSeconds: number;
+  /** The leaf serves as a TLS server too. */
+  serverAuth: boolean;
+  /** DER of the factory CAs whose certificates prove a device of this class. */
+  factoryCasDer: Uint8Array[];
+  createdAt?: Date | undefined;
+  createdBy: string;
+  /** Registered, and with a certificate that has not ended. */
+  devices: bigint;
+  devicesLive: bigint;
+}
+
+export interface CreateDeviceClassRequest {
+  name: string;
+  /** 0: 30 d. */
+  ttlSeconds: number;
+  graceSeconds: number;
+  serverAuth: boolean;
+  factoryCasDer: Uint8Array[];
+  /** PKCS#8 PEM of the root key when it is not on the server, kept in memory for this call only. */
+  rootKeyPem: Uint8Array;
+  reason: string;
+}
+
+export interface CreateDeviceClassResponse {
+  deviceClass?:
+    | DeviceClass
+    | undefined;
+  /** The devices' own intermediate when this call made it. */
+  authority?: Authority | undefined;
+}
+
+export interface ListDeviceClassesRequest {
+  pageSize: number;
+  pageToken: string;
+}
+
+export interface ListDeviceClassesResponse {
+  deviceClasses: DeviceClass[];
+  nextPageToken: string;
+}
+
+export interface Device {
+  spiffeId: string;
+  deviceClass: string;
+  /** The serial number that the factory gave it. */
+  serialNumber: string;
+  /** SHA-256 of its factory certificate (DER), when it was registered by that or once it has joined. */
+  fingerprint: string;
+  state: DeviceState;
+  addedAt?: Date | undefined;
+  addedBy: string;
+  joinedAt?: Date | undefined;
+  joinedFrom: string;
+  serialHex: string;
+  notAfter?: Date | undefined;
+}
+
+export interface NewDevice {
+  deviceClass: string;
+  serialNumber: string;
+  /** Empty: any factory certificate of this serial number by a CA of the class; bound to the first that joins. */
+  fingerprint: string;
+}
+
+export interface AddDevicesRequest {
+  devices: NewDevice[];
+  reason: string;
+}
+
+export interface AddedDevice {
+  device?:
+    | Device
+    | undefined;
+  /** It was registered already, with the same facts. */
+  already: boolean;
+  /** Why it was not registered; empty when it was. */
+  error: string;
+}
+
+export interface AddDevicesResponse {
+  results: AddedDevice[];
+}
+
+export interface ListDevicesRequest {
+  deviceClass: string;
+  pageSize: number;
+  pageToken: string;
+}
+
+export interface ListDevicesResponse {
+  devices: Device[];
+  nextPageToken: string;
+}
+
+export interface GetDeviceRequest {
+  /** CLASS/SERIAL or full SPIFFE ID. */
+  device: string;
+}
+
+export interface GetDeviceResponse {
+  device?: Device | undefined;
+}
+
+export interface AcceptClockRequest {
+  reason: string;
+  dryRun: boolean;
+}
+
+export interface AcceptClockResponse {
+  /** The server's clock as it was accepted. */
+  serverTime?:
+    | Date
+    | undefined;
+  /** The clock was sure already. */
+  already: boolean;
+  /** What was held against it; empty when it was sure. */
+  wasUnsureBecause: string;
+}
+
 function createBaseGetStatusRequest(): GetStatusRequest {
   return {};
 }
@@ -548,6 +859,8 @@ function createBaseGetStatusResponse(): GetStatusResponse {
     rootKeyOnServer: false,
     rootCrlNextUpdate: undefined,
     apiAddress: "",
+    tokensReused: 0n,
+    devicesLive: 0,
   };
 }
 
@@ -651,6 +964,15 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     }
     if (message.apiAddress !== "") {
       writer.uint32(218).string(message.apiAddress);
+    }
+    if (message.tokensReused !== 0n) {
+      if (BigInt.asUintN(64, message.tokensReused) !== message.tokensReused) {
+        throw new globalThis.Error("value provided for field message.tokensReused of type uint64 too large");
+      }
+      writer.uint32(224).uint64(message.tokensReused);
+    }
+    if (message.devicesLive !== 0) {
+      writer.uint32(232).uint32(message.devicesLive);
     }
     return writer;
   },
@@ -884,6 +1206,22 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
             message.apiAddress = reader.string();
             continue;
           }
+          case 28: {
+            if (tag !== 224) {
+              break;
+            }
+
+            message.tokensReused = reader.uint64() as bigint;
+            continue;
+          }
+          case 29: {
+            if (tag !== 232) {
+              break;
+            }
+
+            message.devicesLive = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -940,6 +1278,10 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
     message.rootKeyOnServer = object.rootKeyOnServer ?? false;
     message.rootCrlNextUpdate = object.rootCrlNextUpdate ?? undefined;
     message.apiAddress = object.apiAddress ?? "";
+    message.tokensReused = (object.tokensReused !== undefined && object.tokensReused !== null)
+      ? BigInt(object.tokensReused)
+      : 0n;
+    message.devicesLive = object.devicesLive ?? 0;
     return message;
   },
 };
@@ -1173,7 +1515,7 @@ export const Token: MessageFns<Token> = {
 };
 
 function createBaseCreateTokenRequest(): CreateTokenRequest {
-  return { agent: "", ttlSeconds: 0, addresses: [] };
+  return { agent: "", ttlSeconds: 0, addresses: [], replace: false, fingerprint: "" };
 }
 
 export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
@@ -1186,6 +1528,12 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
     }
     for (const v of message.addresses) {
       writer.uint32(26).string(v!);
+    }
+    if (message.replace !== false) {
+      writer.uint32(32).bool(message.replace);
+    }
+    if (message.fingerprint !== "") {
+      writer.uint32(42).string(message.fingerprint);
     }
     return writer;
   },
@@ -1227,6 +1575,22 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
             message.addresses.push(reader.string());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.replace = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1247,6 +1611,8 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
     message.agent = object.agent ?? "";
     message.ttlSeconds = object.ttlSeconds ?? 0;
     message.addresses = object.addresses?.map((e) => e) || [];
+    message.replace = object.replace ?? false;
+    message.fingerprint = object.fingerprint ?? "";
     return message;
   },
 };
@@ -2475,7 +2841,7 @@ export const UpdateEntryResponse: MessageFns<UpdateEntryResponse> = {
 };
 
 function createBaseDeleteEntryRequest(): DeleteEntryRequest {
-  return { entry: "", expectedRevision: 0n, reason: "" };
+  return { entry: "", expectedRevision: 0n, reason: "", revoke: false, dryRun: false };
 }
 
 export const DeleteEntryRequest: MessageFns<DeleteEntryRequest> = {
@@ -2491,6 +2857,12 @@ export const DeleteEntryRequest: MessageFns<DeleteEntryRequest> = {
     }
     if (message.reason !== "") {
       writer.uint32(26).string(message.reason);
+    }
+    if (message.revoke !== false) {
+      writer.uint32(32).bool(message.revoke);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(40).bool(message.dryRun);
     }
     return writer;
   },
@@ -2532,6 +2904,22 @@ export const DeleteEntryRequest: MessageFns<DeleteEntryRequest> = {
             message.reason = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.revoke = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2554,18 +2942,29 @@ export const DeleteEntryRequest: MessageFns<DeleteEntryRequest> = {
       ? BigInt(object.expectedRevision)
       : 0n;
     message.reason = object.reason ?? "";
+    message.revoke = object.revoke ?? false;
+    message.dryRun = object.dryRun ?? false;
     return message;
   },
 };
 
 function createBaseDeleteEntryResponse(): DeleteEntryResponse {
-  return { entry: undefined };
+  return { entry: undefined, revoked: [], deniedSequence: 0n };
 }
 
 export const DeleteEntryResponse: MessageFns<DeleteEntryResponse> = {
   encode(message: DeleteEntryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.entry !== undefined) {
       EntryState.encode(message.entry, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.revoked) {
+      CertificateRecord.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.deniedSequence !== 0n) {
+      if (BigInt.asUintN(64, message.deniedSequence) !== message.deniedSequence) {
+        throw new globalThis.Error("value provided for field message.deniedSequence of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.deniedSequence);
     }
     return writer;
   },
@@ -2591,6 +2990,22 @@ export const DeleteEntryResponse: MessageFns<DeleteEntryResponse> = {
             message.entry = EntryState.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.revoked.push(CertificateRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.deniedSequence = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2611,6 +3026,10 @@ export const DeleteEntryResponse: MessageFns<DeleteEntryResponse> = {
     message.entry = (object.entry !== undefined && object.entry !== null)
       ? EntryState.fromPartial(object.entry)
       : undefined;
+    message.revoked = object.revoked?.map((e) => CertificateRecord.fromPartial(e)) || [];
+    message.deniedSequence = (object.deniedSequence !== undefined && object.deniedSequence !== null)
+      ? BigInt(object.deniedSequence)
+      : 0n;
     return message;
   },
 };
@@ -3313,6 +3732,8 @@ function createBaseCertificateRecord(): CertificateRecord {
     limitedBy: "",
     certificateDer: new Uint8Array(0),
     authorityKeyId: "",
+    revokedAt: undefined,
+    revocationReason: 0,
   };
 }
 
@@ -3371,6 +3792,12 @@ export const CertificateRecord: MessageFns<CertificateRecord> = {
     }
     if (message.authorityKeyId !== "") {
       writer.uint32(138).string(message.authorityKeyId);
+    }
+    if (message.revokedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.revokedAt), writer.uint32(146).fork()).join();
+    }
+    if (message.revocationReason !== 0) {
+      writer.uint32(152).int32(message.revocationReason);
     }
     return writer;
   },
@@ -3524,6 +3951,22 @@ export const CertificateRecord: MessageFns<CertificateRecord> = {
             message.authorityKeyId = reader.string();
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.revokedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.revocationReason = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3560,6 +4003,8 @@ export const CertificateRecord: MessageFns<CertificateRecord> = {
     message.limitedBy = object.limitedBy ?? "";
     message.certificateDer = object.certificateDer ?? new Uint8Array(0);
     message.authorityKeyId = object.authorityKeyId ?? "";
+    message.revokedAt = object.revokedAt ?? undefined;
+    message.revocationReason = object.revocationReason ?? 0;
     return message;
   },
 };
@@ -5036,6 +5481,2727 @@ export const GetTrustBundleResponse: MessageFns<GetTrustBundleResponse> = {
   },
 };
 
+function createBaseBanNodeRequest(): BanNodeRequest {
+  return { node: "", reason: "", dryRun: false };
+}
+
+export const BanNodeRequest: MessageFns<BanNodeRequest> = {
+  encode(message: BanNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(24).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BanNodeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBanNodeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BanNodeRequest>, I>>(base?: I): BanNodeRequest {
+    return BanNodeRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BanNodeRequest>, I>>(object: I): BanNodeRequest {
+    const message = createBaseBanNodeRequest();
+    message.node = object.node ?? "";
+    message.reason = object.reason ?? "";
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseBanNodeResponse(): BanNodeResponse {
+  return { node: undefined, revoked: [], deniedSequence: 0n, already: false };
+}
+
+export const BanNodeResponse: MessageFns<BanNodeResponse> = {
+  encode(message: BanNodeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== undefined) {
+      Node.encode(message.node, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.revoked) {
+      CertificateRecord.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.deniedSequence !== 0n) {
+      if (BigInt.asUintN(64, message.deniedSequence) !== message.deniedSequence) {
+        throw new globalThis.Error("value provided for field message.deniedSequence of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.deniedSequence);
+    }
+    if (message.already !== false) {
+      writer.uint32(32).bool(message.already);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BanNodeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBanNodeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = Node.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.revoked.push(CertificateRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.deniedSequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.already = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BanNodeResponse>, I>>(base?: I): BanNodeResponse {
+    return BanNodeResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BanNodeResponse>, I>>(object: I): BanNodeResponse {
+    const message = createBaseBanNodeResponse();
+    message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
+    message.revoked = object.revoked?.map((e) => CertificateRecord.fromPartial(e)) || [];
+    message.deniedSequence = (object.deniedSequence !== undefined && object.deniedSequence !== null)
+      ? BigInt(object.deniedSequence)
+      : 0n;
+    message.already = object.already ?? false;
+    return message;
+  },
+};
+
+function createBaseEvictNodeRequest(): EvictNodeRequest {
+  return { node: "", reason: "", dryRun: false };
+}
+
+export const EvictNodeRequest: MessageFns<EvictNodeRequest> = {
+  encode(message: EvictNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(24).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EvictNodeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEvictNodeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<EvictNodeRequest>, I>>(base?: I): EvictNodeRequest {
+    return EvictNodeRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<EvictNodeRequest>, I>>(object: I): EvictNodeRequest {
+    const message = createBaseEvictNodeRequest();
+    message.node = object.node ?? "";
+    message.reason = object.reason ?? "";
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseEvictNodeResponse(): EvictNodeResponse {
+  return { node: undefined, revoked: [], deniedSequence: 0n, already: false };
+}
+
+export const EvictNodeResponse: MessageFns<EvictNodeResponse> = {
+  encode(message: EvictNodeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== undefined) {
+      Node.encode(message.node, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.revoked) {
+      CertificateRecord.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.deniedSequence !== 0n) {
+      if (BigInt.asUintN(64, message.deniedSequence) !== message.deniedSequence) {
+        throw new globalThis.Error("value provided for field message.deniedSequence of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.deniedSequence);
+    }
+    if (message.already !== false) {
+      writer.uint32(32).bool(message.already);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EvictNodeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEvictNodeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = Node.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.revoked.push(CertificateRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.deniedSequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.already = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<EvictNodeResponse>, I>>(base?: I): EvictNodeResponse {
+    return EvictNodeResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<EvictNodeResponse>, I>>(object: I): EvictNodeResponse {
+    const message = createBaseEvictNodeResponse();
+    message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
+    message.revoked = object.revoked?.map((e) => CertificateRecord.fromPartial(e)) || [];
+    message.deniedSequence = (object.deniedSequence !== undefined && object.deniedSequence !== null)
+      ? BigInt(object.deniedSequence)
+      : 0n;
+    message.already = object.already ?? false;
+    return message;
+  },
+};
+
+function createBaseRevokeCertificatesRequest(): RevokeCertificatesRequest {
+  return { what: undefined, revocationReason: 0, reason: "", dryRun: false };
+}
+
+export const RevokeCertificatesRequest: MessageFns<RevokeCertificatesRequest> = {
+  encode(message: RevokeCertificatesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.what?.$case) {
+      case "serialHex":
+        writer.uint32(10).string(message.what.value);
+        break;
+      case "spiffeId":
+        writer.uint32(18).string(message.what.value);
+        break;
+    }
+    if (message.revocationReason !== 0) {
+      writer.uint32(24).int32(message.revocationReason);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(40).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeCertificatesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeCertificatesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.what = { $case: "serialHex", value: reader.string() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.what = { $case: "spiffeId", value: reader.string() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.revocationReason = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RevokeCertificatesRequest>, I>>(base?: I): RevokeCertificatesRequest {
+    return RevokeCertificatesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RevokeCertificatesRequest>, I>>(object: I): RevokeCertificatesRequest {
+    const message = createBaseRevokeCertificatesRequest();
+    switch (object.what?.$case) {
+      case "serialHex": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "serialHex", value: object.what.value };
+        }
+        break;
+      }
+      case "spiffeId": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "spiffeId", value: object.what.value };
+        }
+        break;
+      }
+    }
+    message.revocationReason = object.revocationReason ?? 0;
+    message.reason = object.reason ?? "";
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseRevokeCertificatesResponse(): RevokeCertificatesResponse {
+  return { revoked: [], already: [], deniedSequence: 0n };
+}
+
+export const RevokeCertificatesResponse: MessageFns<RevokeCertificatesResponse> = {
+  encode(message: RevokeCertificatesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.revoked) {
+      CertificateRecord.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.already) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.deniedSequence !== 0n) {
+      if (BigInt.asUintN(64, message.deniedSequence) !== message.deniedSequence) {
+        throw new globalThis.Error("value provided for field message.deniedSequence of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.deniedSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeCertificatesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeCertificatesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.revoked.push(CertificateRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.already.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.deniedSequence = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RevokeCertificatesResponse>, I>>(base?: I): RevokeCertificatesResponse {
+    return RevokeCertificatesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RevokeCertificatesResponse>, I>>(object: I): RevokeCertificatesResponse {
+    const message = createBaseRevokeCertificatesResponse();
+    message.revoked = object.revoked?.map((e) => CertificateRecord.fromPartial(e)) || [];
+    message.already = object.already?.map((e) => e) || [];
+    message.deniedSequence = (object.deniedSequence !== undefined && object.deniedSequence !== null)
+      ? BigInt(object.deniedSequence)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseWatchDenyListRequest(): WatchDenyListRequest {
+  return { sequence: 0n };
+}
+
+export const WatchDenyListRequest: MessageFns<WatchDenyListRequest> = {
+  encode(message: WatchDenyListRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0n) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.sequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchDenyListRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchDenyListRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WatchDenyListRequest>, I>>(base?: I): WatchDenyListRequest {
+    return WatchDenyListRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchDenyListRequest>, I>>(object: I): WatchDenyListRequest {
+    const message = createBaseWatchDenyListRequest();
+    message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
+    return message;
+  },
+};
+
+function createBaseWatchDenyListResponse(): WatchDenyListResponse {
+  return { onDisk: 0, live: 0, waitingFor: [], done: false };
+}
+
+export const WatchDenyListResponse: MessageFns<WatchDenyListResponse> = {
+  encode(message: WatchDenyListResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.onDisk !== 0) {
+      writer.uint32(8).uint32(message.onDisk);
+    }
+    if (message.live !== 0) {
+      writer.uint32(16).uint32(message.live);
+    }
+    for (const v of message.waitingFor) {
+      Node.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.done !== false) {
+      writer.uint32(32).bool(message.done);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchDenyListResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchDenyListResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.onDisk = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.live = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.waitingFor.push(Node.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.done = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WatchDenyListResponse>, I>>(base?: I): WatchDenyListResponse {
+    return WatchDenyListResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchDenyListResponse>, I>>(object: I): WatchDenyListResponse {
+    const message = createBaseWatchDenyListResponse();
+    message.onDisk = object.onDisk ?? 0;
+    message.live = object.live ?? 0;
+    message.waitingFor = object.waitingFor?.map((e) => Node.fromPartial(e)) || [];
+    message.done = object.done ?? false;
+    return message;
+  },
+};
+
+function createBaseAdmin(): Admin {
+  return {
+    name: "",
+    spiffeId: "",
+    role: 0,
+    createdAt: undefined,
+    createdBy: "",
+    loggedInAt: undefined,
+    notAfter: undefined,
+    serialHex: "",
+  };
+}
+
+export const Admin: MessageFns<Admin> = {
+  encode(message: Admin, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.spiffeId !== "") {
+      writer.uint32(18).string(message.spiffeId);
+    }
+    if (message.role !== 0) {
+      writer.uint32(24).int32(message.role);
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(34).fork()).join();
+    }
+    if (message.createdBy !== "") {
+      writer.uint32(42).string(message.createdBy);
+    }
+    if (message.loggedInAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.loggedInAt), writer.uint32(50).fork()).join();
+    }
+    if (message.notAfter !== undefined) {
+      Timestamp.encode(toTimestamp(message.notAfter), writer.uint32(58).fork()).join();
+    }
+    if (message.serialHex !== "") {
+      writer.uint32(66).string(message.serialHex);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Admin {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdmin();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.spiffeId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.role = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.createdBy = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.loggedInAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.notAfter = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.serialHex = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Admin>, I>>(base?: I): Admin {
+    return Admin.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Admin>, I>>(object: I): Admin {
+    const message = createBaseAdmin();
+    message.name = object.name ?? "";
+    message.spiffeId = object.spiffeId ?? "";
+    message.role = object.role ?? 0;
+    message.createdAt = object.createdAt ?? undefined;
+    message.createdBy = object.createdBy ?? "";
+    message.loggedInAt = object.loggedInAt ?? undefined;
+    message.notAfter = object.notAfter ?? undefined;
+    message.serialHex = object.serialHex ?? "";
+    return message;
+  },
+};
+
+function createBaseCreateAdminRequest(): CreateAdminRequest {
+  return { name: "", role: 0, ttlSeconds: 0, addresses: [], reason: "" };
+}
+
+export const CreateAdminRequest: MessageFns<CreateAdminRequest> = {
+  encode(message: CreateAdminRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.role !== 0) {
+      writer.uint32(16).int32(message.role);
+    }
+    if (message.ttlSeconds !== 0) {
+      writer.uint32(24).uint32(message.ttlSeconds);
+    }
+    for (const v of message.addresses) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateAdminRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateAdminRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.role = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.ttlSeconds = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CreateAdminRequest>, I>>(base?: I): CreateAdminRequest {
+    return CreateAdminRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateAdminRequest>, I>>(object: I): CreateAdminRequest {
+    const message = createBaseCreateAdminRequest();
+    message.name = object.name ?? "";
+    message.role = object.role ?? 0;
+    message.ttlSeconds = object.ttlSeconds ?? 0;
+    message.addresses = object.addresses?.map((e) => e) || [];
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseCreateAdminResponse(): CreateAdminResponse {
+  return { admin: undefined, token: undefined, joinString: "", addresses: [] };
+}
+
+export const CreateAdminResponse: MessageFns<CreateAdminResponse> = {
+  encode(message: CreateAdminResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.admin !== undefined) {
+      Admin.encode(message.admin, writer.uint32(10).fork()).join();
+    }
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(18).fork()).join();
+    }
+    if (message.joinString !== "") {
+      writer.uint32(26).string(message.joinString);
+    }
+    for (const v of message.addresses) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateAdminResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateAdminResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.admin = Admin.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.joinString = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CreateAdminResponse>, I>>(base?: I): CreateAdminResponse {
+    return CreateAdminResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateAdminResponse>, I>>(object: I): CreateAdminResponse {
+    const message = createBaseCreateAdminResponse();
+    message.admin = (object.admin !== undefined && object.admin !== null) ? Admin.fromPartial(object.admin) : undefined;
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
+    message.joinString = object.joinString ?? "";
+    message.addresses = object.addresses?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseListAdminsRequest(): ListAdminsRequest {
+  return { pageSize: 0, pageToken: "" };
+}
+
+export const ListAdminsRequest: MessageFns<ListAdminsRequest> = {
+  encode(message: ListAdminsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== 0) {
+      writer.uint32(8).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(18).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAdminsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAdminsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListAdminsRequest>, I>>(base?: I): ListAdminsRequest {
+    return ListAdminsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListAdminsRequest>, I>>(object: I): ListAdminsRequest {
+    const message = createBaseListAdminsRequest();
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListAdminsResponse(): ListAdminsResponse {
+  return { admins: [], nextPageToken: "" };
+}
+
+export const ListAdminsResponse: MessageFns<ListAdminsResponse> = {
+  encode(message: ListAdminsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.admins) {
+      Admin.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAdminsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAdminsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.admins.push(Admin.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListAdminsResponse>, I>>(base?: I): ListAdminsResponse {
+    return ListAdminsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListAdminsResponse>, I>>(object: I): ListAdminsResponse {
+    const message = createBaseListAdminsResponse();
+    message.admins = object.admins?.map((e) => Admin.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteAdminRequest(): DeleteAdminRequest {
+  return { name: "", reason: "", dryRun: false };
+}
+
+export const DeleteAdminRequest: MessageFns<DeleteAdminRequest> = {
+  encode(message: DeleteAdminRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(24).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteAdminRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteAdminRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeleteAdminRequest>, I>>(base?: I): DeleteAdminRequest {
+    return DeleteAdminRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteAdminRequest>, I>>(object: I): DeleteAdminRequest {
+    const message = createBaseDeleteAdminRequest();
+    message.name = object.name ?? "";
+    message.reason = object.reason ?? "";
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseDeleteAdminResponse(): DeleteAdminResponse {
+  return { admin: undefined, revoked: [], deniedSequence: 0n };
+}
+
+export const DeleteAdminResponse: MessageFns<DeleteAdminResponse> = {
+  encode(message: DeleteAdminResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.admin !== undefined) {
+      Admin.encode(message.admin, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.revoked) {
+      CertificateRecord.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.deniedSequence !== 0n) {
+      if (BigInt.asUintN(64, message.deniedSequence) !== message.deniedSequence) {
+        throw new globalThis.Error("value provided for field message.deniedSequence of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.deniedSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteAdminResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteAdminResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.admin = Admin.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.revoked.push(CertificateRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.deniedSequence = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeleteAdminResponse>, I>>(base?: I): DeleteAdminResponse {
+    return DeleteAdminResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteAdminResponse>, I>>(object: I): DeleteAdminResponse {
+    const message = createBaseDeleteAdminResponse();
+    message.admin = (object.admin !== undefined && object.admin !== null) ? Admin.fromPartial(object.admin) : undefined;
+    message.revoked = object.revoked?.map((e) => CertificateRecord.fromPartial(e)) || [];
+    message.deniedSequence = (object.deniedSequence !== undefined && object.deniedSequence !== null)
+      ? BigInt(object.deniedSequence)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseDeviceClass(): DeviceClass {
+  return {
+    name: "",
+    ttlSeconds: 0,
+    graceSeconds: 0,
+    serverAuth: false,
+    factoryCasDer: [],
+    createdAt: undefined,
+    createdBy: "",
+    devices: 0n,
+    devicesLive: 0n,
+  };
+}
+
+export const DeviceClass: MessageFns<DeviceClass> = {
+  encode(message: DeviceClass, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.ttlSeconds !== 0) {
+      writer.uint32(16).uint32(message.ttlSeconds);
+    }
+    if (message.graceSeconds !== 0) {
+      writer.uint32(24).uint32(message.graceSeconds);
+    }
+    if (message.serverAuth !== false) {
+      writer.uint32(32).bool(message.serverAuth);
+    }
+    for (const v of message.factoryCasDer) {
+      writer.uint32(42).bytes(v!);
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(50).fork()).join();
+    }
+    if (message.createdBy !== "") {
+      writer.uint32(58).string(message.createdBy);
+    }
+    if (message.devices !== 0n) {
+      if (BigInt.asUintN(64, message.devices) !== message.devices) {
+        throw new globalThis.Error("value provided for field message.devices of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.devices);
+    }
+    if (message.devicesLive !== 0n) {
+      if (BigInt.asUintN(64, message.devicesLive) !== message.devicesLive) {
+        throw new globalThis.Error("value provided for field message.devicesLive of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.devicesLive);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeviceClass {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeviceClass();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ttlSeconds = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.graceSeconds = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.serverAuth = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.factoryCasDer.push(reader.bytes());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.createdBy = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.devices = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.devicesLive = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeviceClass>, I>>(base?: I): DeviceClass {
+    return DeviceClass.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeviceClass>, I>>(object: I): DeviceClass {
+    const message = createBaseDeviceClass();
+    message.name = object.name ?? "";
+    message.ttlSeconds = object.ttlSeconds ?? 0;
+    message.graceSeconds = object.graceSeconds ?? 0;
+    message.serverAuth = object.serverAuth ?? false;
+    message.factoryCasDer = object.factoryCasDer?.map((e) => e) || [];
+    message.createdAt = object.createdAt ?? undefined;
+    message.createdBy = object.createdBy ?? "";
+    message.devices = (object.devices !== undefined && object.devices !== null) ? BigInt(object.devices) : 0n;
+    message.devicesLive = (object.devicesLive !== undefined && object.devicesLive !== null)
+      ? BigInt(object.devicesLive)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseCreateDeviceClassRequest(): CreateDeviceClassRequest {
+  return {
+    name: "",
+    ttlSeconds: 0,
+    graceSeconds: 0,
+    serverAuth: false,
+    factoryCasDer: [],
+    rootKeyPem: new Uint8Array(0),
+    reason: "",
+  };
+}
+
+export const CreateDeviceClassRequest: MessageFns<CreateDeviceClassRequest> = {
+  encode(message: CreateDeviceClassRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.ttlSeconds !== 0) {
+      writer.uint32(16).uint32(message.ttlSeconds);
+    }
+    if (message.graceSeconds !== 0) {
+      writer.uint32(24).uint32(message.graceSeconds);
+    }
+    if (message.serverAuth !== false) {
+      writer.uint32(32).bool(message.serverAuth);
+    }
+    for (const v of message.factoryCasDer) {
+      writer.uint32(42).bytes(v!);
+    }
+    if (message.rootKeyPem.length !== 0) {
+      writer.uint32(50).bytes(message.rootKeyPem);
+    }
+    if (message.reason !== "") {
+      writer.uint32(58).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateDeviceClassRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateDeviceClassRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ttlSeconds = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.graceSeconds = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.serverAuth = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.factoryCasDer.push(reader.bytes());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.rootKeyPem = reader.bytes();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CreateDeviceClassRequest>, I>>(base?: I): CreateDeviceClassRequest {
+    return CreateDeviceClassRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateDeviceClassRequest>, I>>(object: I): CreateDeviceClassRequest {
+    const message = createBaseCreateDeviceClassRequest();
+    message.name = object.name ?? "";
+    message.ttlSeconds = object.ttlSeconds ?? 0;
+    message.graceSeconds = object.graceSeconds ?? 0;
+    message.serverAuth = object.serverAuth ?? false;
+    message.factoryCasDer = object.factoryCasDer?.map((e) => e) || [];
+    message.rootKeyPem = object.rootKeyPem ?? new Uint8Array(0);
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseCreateDeviceClassResponse(): CreateDeviceClassResponse {
+  return { deviceClass: undefined, authority: undefined };
+}
+
+export const CreateDeviceClassResponse: MessageFns<CreateDeviceClassResponse> = {
+  encode(message: CreateDeviceClassResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.deviceClass !== undefined) {
+      DeviceClass.encode(message.deviceClass, writer.uint32(10).fork()).join();
+    }
+    if (message.authority !== undefined) {
+      Authority.encode(message.authority, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateDeviceClassResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateDeviceClassResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.deviceClass = DeviceClass.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.authority = Authority.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CreateDeviceClassResponse>, I>>(base?: I): CreateDeviceClassResponse {
+    return CreateDeviceClassResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateDeviceClassResponse>, I>>(object: I): CreateDeviceClassResponse {
+    const message = createBaseCreateDeviceClassResponse();
+    message.deviceClass = (object.deviceClass !== undefined && object.deviceClass !== null)
+      ? DeviceClass.fromPartial(object.deviceClass)
+      : undefined;
+    message.authority = (object.authority !== undefined && object.authority !== null)
+      ? Authority.fromPartial(object.authority)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListDeviceClassesRequest(): ListDeviceClassesRequest {
+  return { pageSize: 0, pageToken: "" };
+}
+
+export const ListDeviceClassesRequest: MessageFns<ListDeviceClassesRequest> = {
+  encode(message: ListDeviceClassesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== 0) {
+      writer.uint32(8).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(18).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDeviceClassesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDeviceClassesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListDeviceClassesRequest>, I>>(base?: I): ListDeviceClassesRequest {
+    return ListDeviceClassesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListDeviceClassesRequest>, I>>(object: I): ListDeviceClassesRequest {
+    const message = createBaseListDeviceClassesRequest();
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListDeviceClassesResponse(): ListDeviceClassesResponse {
+  return { deviceClasses: [], nextPageToken: "" };
+}
+
+export const ListDeviceClassesResponse: MessageFns<ListDeviceClassesResponse> = {
+  encode(message: ListDeviceClassesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.deviceClasses) {
+      DeviceClass.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDeviceClassesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDeviceClassesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.deviceClasses.push(DeviceClass.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListDeviceClassesResponse>, I>>(base?: I): ListDeviceClassesResponse {
+    return ListDeviceClassesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListDeviceClassesResponse>, I>>(object: I): ListDeviceClassesResponse {
+    const message = createBaseListDeviceClassesResponse();
+    message.deviceClasses = object.deviceClasses?.map((e) => DeviceClass.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseDevice(): Device {
+  return {
+    spiffeId: "",
+    deviceClass: "",
+    serialNumber: "",
+    fingerprint: "",
+    state: 0,
+    addedAt: undefined,
+    addedBy: "",
+    joinedAt: undefined,
+    joinedFrom: "",
+    serialHex: "",
+    notAfter: undefined,
+  };
+}
+
+export const Device: MessageFns<Device> = {
+  encode(message: Device, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.spiffeId !== "") {
+      writer.uint32(10).string(message.spiffeId);
+    }
+    if (message.deviceClass !== "") {
+      writer.uint32(18).string(message.deviceClass);
+    }
+    if (message.serialNumber !== "") {
+      writer.uint32(26).string(message.serialNumber);
+    }
+    if (message.fingerprint !== "") {
+      writer.uint32(34).string(message.fingerprint);
+    }
+    if (message.state !== 0) {
+      writer.uint32(40).int32(message.state);
+    }
+    if (message.addedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.addedAt), writer.uint32(50).fork()).join();
+    }
+    if (message.addedBy !== "") {
+      writer.uint32(58).string(message.addedBy);
+    }
+    if (message.joinedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.joinedAt), writer.uint32(66).fork()).join();
+    }
+    if (message.joinedFrom !== "") {
+      writer.uint32(74).string(message.joinedFrom);
+    }
+    if (message.serialHex !== "") {
+      writer.uint32(82).string(message.serialHex);
+    }
+    if (message.notAfter !== undefined) {
+      Timestamp.encode(toTimestamp(message.notAfter), writer.uint32(90).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Device {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDevice();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.spiffeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.deviceClass = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.serialNumber = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.addedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.addedBy = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.joinedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.joinedFrom = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.serialHex = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.notAfter = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Device>, I>>(base?: I): Device {
+    return Device.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Device>, I>>(object: I): Device {
+    const message = createBaseDevice();
+    message.spiffeId = object.spiffeId ?? "";
+    message.deviceClass = object.deviceClass ?? "";
+    message.serialNumber = object.serialNumber ?? "";
+    message.fingerprint = object.fingerprint ?? "";
+    message.state = object.state ?? 0;
+    message.addedAt = object.addedAt ?? undefined;
+    message.addedBy = object.addedBy ?? "";
+    message.joinedAt = object.joinedAt ?? undefined;
+    message.joinedFrom = object.joinedFrom ?? "";
+    message.serialHex = object.serialHex ?? "";
+    message.notAfter = object.notAfter ?? undefined;
+    return message;
+  },
+};
+
+function createBaseNewDevice(): NewDevice {
+  return { deviceClass: "", serialNumber: "", fingerprint: "" };
+}
+
+export const NewDevice: MessageFns<NewDevice> = {
+  encode(message: NewDevice, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.deviceClass !== "") {
+      writer.uint32(10).string(message.deviceClass);
+    }
+    if (message.serialNumber !== "") {
+      writer.uint32(18).string(message.serialNumber);
+    }
+    if (message.fingerprint !== "") {
+      writer.uint32(26).string(message.fingerprint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NewDevice {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNewDevice();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.deviceClass = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.serialNumber = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<NewDevice>, I>>(base?: I): NewDevice {
+    return NewDevice.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<NewDevice>, I>>(object: I): NewDevice {
+    const message = createBaseNewDevice();
+    message.deviceClass = object.deviceClass ?? "";
+    message.serialNumber = object.serialNumber ?? "";
+    message.fingerprint = object.fingerprint ?? "";
+    return message;
+  },
+};
+
+function createBaseAddDevicesRequest(): AddDevicesRequest {
+  return { devices: [], reason: "" };
+}
+
+export const AddDevicesRequest: MessageFns<AddDevicesRequest> = {
+  encode(message: AddDevicesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.devices) {
+      NewDevice.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddDevicesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddDevicesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.devices.push(NewDevice.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<AddDevicesRequest>, I>>(base?: I): AddDevicesRequest {
+    return AddDevicesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AddDevicesRequest>, I>>(object: I): AddDevicesRequest {
+    const message = createBaseAddDevicesRequest();
+    message.devices = object.devices?.map((e) => NewDevice.fromPartial(e)) || [];
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseAddedDevice(): AddedDevice {
+  return { device: undefined, already: false, error: "" };
+}
+
+export const AddedDevice: MessageFns<AddedDevice> = {
+  encode(message: AddedDevice, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.device !== undefined) {
+      Device.encode(message.device, writer.uint32(10).fork()).join();
+    }
+    if (message.already !== false) {
+      writer.uint32(16).bool(message.already);
+    }
+    if (message.error !== "") {
+      writer.uint32(26).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddedDevice {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddedDevice();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.device = Device.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.already = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<AddedDevice>, I>>(base?: I): AddedDevice {
+    return AddedDevice.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AddedDevice>, I>>(object: I): AddedDevice {
+    const message = createBaseAddedDevice();
+    message.device = (object.device !== undefined && object.device !== null)
+      ? Device.fromPartial(object.device)
+      : undefined;
+    message.already = object.already ?? false;
+    message.error = object.error ?? "";
+    return message;
+  },
+};
+
+function createBaseAddDevicesResponse(): AddDevicesResponse {
+  return { results: [] };
+}
+
+export const AddDevicesResponse: MessageFns<AddDevicesResponse> = {
+  encode(message: AddDevicesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      AddedDevice.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddDevicesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddDevicesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(AddedDevice.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<AddDevicesResponse>, I>>(base?: I): AddDevicesResponse {
+    return AddDevicesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AddDevicesResponse>, I>>(object: I): AddDevicesResponse {
+    const message = createBaseAddDevicesResponse();
+    message.results = object.results?.map((e) => AddedDevice.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseListDevicesRequest(): ListDevicesRequest {
+  return { deviceClass: "", pageSize: 0, pageToken: "" };
+}
+
+export const ListDevicesRequest: MessageFns<ListDevicesRequest> = {
+  encode(message: ListDevicesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.deviceClass !== "") {
+      writer.uint32(10).string(message.deviceClass);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDevicesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDevicesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.deviceClass = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListDevicesRequest>, I>>(base?: I): ListDevicesRequest {
+    return ListDevicesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListDevicesRequest>, I>>(object: I): ListDevicesRequest {
+    const message = createBaseListDevicesRequest();
+    message.deviceClass = object.deviceClass ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListDevicesResponse(): ListDevicesResponse {
+  return { devices: [], nextPageToken: "" };
+}
+
+export const ListDevicesResponse: MessageFns<ListDevicesResponse> = {
+  encode(message: ListDevicesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.devices) {
+      Device.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDevicesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDevicesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.devices.push(Device.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListDevicesResponse>, I>>(base?: I): ListDevicesResponse {
+    return ListDevicesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListDevicesResponse>, I>>(object: I): ListDevicesResponse {
+    const message = createBaseListDevicesResponse();
+    message.devices = object.devices?.map((e) => Device.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseGetDeviceRequest(): GetDeviceRequest {
+  return { device: "" };
+}
+
+export const GetDeviceRequest: MessageFns<GetDeviceRequest> = {
+  encode(message: GetDeviceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.device !== "") {
+      writer.uint32(10).string(message.device);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetDeviceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetDeviceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.device = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetDeviceRequest>, I>>(base?: I): GetDeviceRequest {
+    return GetDeviceRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetDeviceRequest>, I>>(object: I): GetDeviceRequest {
+    const message = createBaseGetDeviceRequest();
+    message.device = object.device ?? "";
+    return message;
+  },
+};
+
+function createBaseGetDeviceResponse(): GetDeviceResponse {
+  return { device: undefined };
+}
+
+export const GetDeviceResponse: MessageFns<GetDeviceResponse> = {
+  encode(message: GetDeviceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.device !== undefined) {
+      Device.encode(message.device, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetDeviceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetDeviceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.device = Device.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetDeviceResponse>, I>>(base?: I): GetDeviceResponse {
+    return GetDeviceResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetDeviceResponse>, I>>(object: I): GetDeviceResponse {
+    const message = createBaseGetDeviceResponse();
+    message.device = (object.device !== undefined && object.device !== null)
+      ? Device.fromPartial(object.device)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAcceptClockRequest(): AcceptClockRequest {
+  return { reason: "", dryRun: false };
+}
+
+export const AcceptClockRequest: MessageFns<AcceptClockRequest> = {
+  encode(message: AcceptClockRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reason !== "") {
+      writer.uint32(10).string(message.reason);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(16).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AcceptClockRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAcceptClockRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<AcceptClockRequest>, I>>(base?: I): AcceptClockRequest {
+    return AcceptClockRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AcceptClockRequest>, I>>(object: I): AcceptClockRequest {
+    const message = createBaseAcceptClockRequest();
+    message.reason = object.reason ?? "";
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseAcceptClockResponse(): AcceptClockResponse {
+  return { serverTime: undefined, already: false, wasUnsureBecause: "" };
+}
+
+export const AcceptClockResponse: MessageFns<AcceptClockResponse> = {
+  encode(message: AcceptClockResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serverTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.serverTime), writer.uint32(10).fork()).join();
+    }
+    if (message.already !== false) {
+      writer.uint32(16).bool(message.already);
+    }
+    if (message.wasUnsureBecause !== "") {
+      writer.uint32(26).string(message.wasUnsureBecause);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AcceptClockResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAcceptClockResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serverTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.already = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.wasUnsureBecause = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<AcceptClockResponse>, I>>(base?: I): AcceptClockResponse {
+    return AcceptClockResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AcceptClockResponse>, I>>(object: I): AcceptClockResponse {
+    const message = createBaseAcceptClockResponse();
+    message.serverTime = object.serverTime ?? undefined;
+    message.already = object.already ?? false;
+    message.wasUnsureBecause = object.wasUnsureBecause ?? "";
+    return message;
+  },
+};
+
 /**
  * What admins call: on the server's unix socket, later also over mutual TLS. Every change is audited in the commit that
  * makes it.
@@ -5230,6 +8396,138 @@ export const AdminServiceService = {
       Buffer.from(GetTrustBundleResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetTrustBundleResponse => GetTrustBundleResponse.decode(value),
   },
+  /** Revokes what a node holds, its own certificate and those of its identities, and never lets it join again. */
+  banNode: {
+    path: "/signet.v1.AdminService/BanNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BanNodeRequest): Buffer => Buffer.from(BanNodeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BanNodeRequest => BanNodeRequest.decode(value),
+    responseSerialize: (value: BanNodeResponse): Buffer => Buffer.from(BanNodeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BanNodeResponse => BanNodeResponse.decode(value),
+  },
+  /** Forgets a node: its own certificate is revoked, and it may join anew by a new join string. */
+  evictNode: {
+    path: "/signet.v1.AdminService/EvictNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: EvictNodeRequest): Buffer => Buffer.from(EvictNodeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EvictNodeRequest => EvictNodeRequest.decode(value),
+    responseSerialize: (value: EvictNodeResponse): Buffer => Buffer.from(EvictNodeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EvictNodeResponse => EvictNodeResponse.decode(value),
+  },
+  /** Revokes one certificate, or all live ones of an identity. An agent that holds one renews it at once with a new key. */
+  revokeCertificates: {
+    path: "/signet.v1.AdminService/RevokeCertificates" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RevokeCertificatesRequest): Buffer =>
+      Buffer.from(RevokeCertificatesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RevokeCertificatesRequest => RevokeCertificatesRequest.decode(value),
+    responseSerialize: (value: RevokeCertificatesResponse): Buffer =>
+      Buffer.from(RevokeCertificatesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RevokeCertificatesResponse => RevokeCertificatesResponse.decode(value),
+  },
+  /** Ends once every live agent has the deny list of this sequence on disk; one message at each change before that. */
+  watchDenyList: {
+    path: "/signet.v1.AdminService/WatchDenyList" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchDenyListRequest): Buffer => Buffer.from(WatchDenyListRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchDenyListRequest => WatchDenyListRequest.decode(value),
+    responseSerialize: (value: WatchDenyListResponse): Buffer =>
+      Buffer.from(WatchDenyListResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchDenyListResponse => WatchDenyListResponse.decode(value),
+  },
+  createAdmin: {
+    path: "/signet.v1.AdminService/CreateAdmin" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateAdminRequest): Buffer => Buffer.from(CreateAdminRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateAdminRequest => CreateAdminRequest.decode(value),
+    responseSerialize: (value: CreateAdminResponse): Buffer => Buffer.from(CreateAdminResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateAdminResponse => CreateAdminResponse.decode(value),
+  },
+  listAdmins: {
+    path: "/signet.v1.AdminService/ListAdmins" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListAdminsRequest): Buffer => Buffer.from(ListAdminsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListAdminsRequest => ListAdminsRequest.decode(value),
+    responseSerialize: (value: ListAdminsResponse): Buffer => Buffer.from(ListAdminsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListAdminsResponse => ListAdminsResponse.decode(value),
+  },
+  /** Revokes the admin's certificates and forgets the name. */
+  deleteAdmin: {
+    path: "/signet.v1.AdminService/DeleteAdmin" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteAdminRequest): Buffer => Buffer.from(DeleteAdminRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteAdminRequest => DeleteAdminRequest.decode(value),
+    responseSerialize: (value: DeleteAdminResponse): Buffer => Buffer.from(DeleteAdminResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteAdminResponse => DeleteAdminResponse.decode(value),
+  },
+  /** The first class makes the devices' own intermediate, under the root. */
+  createDeviceClass: {
+    path: "/signet.v1.AdminService/CreateDeviceClass" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateDeviceClassRequest): Buffer =>
+      Buffer.from(CreateDeviceClassRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateDeviceClassRequest => CreateDeviceClassRequest.decode(value),
+    responseSerialize: (value: CreateDeviceClassResponse): Buffer =>
+      Buffer.from(CreateDeviceClassResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateDeviceClassResponse => CreateDeviceClassResponse.decode(value),
+  },
+  listDeviceClasses: {
+    path: "/signet.v1.AdminService/ListDeviceClasses" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListDeviceClassesRequest): Buffer =>
+      Buffer.from(ListDeviceClassesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListDeviceClassesRequest => ListDeviceClassesRequest.decode(value),
+    responseSerialize: (value: ListDeviceClassesResponse): Buffer =>
+      Buffer.from(ListDeviceClassesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListDeviceClassesResponse => ListDeviceClassesResponse.decode(value),
+  },
+  /** Registers devices before they join; each has its own result, in the order asked. */
+  addDevices: {
+    path: "/signet.v1.AdminService/AddDevices" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AddDevicesRequest): Buffer => Buffer.from(AddDevicesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AddDevicesRequest => AddDevicesRequest.decode(value),
+    responseSerialize: (value: AddDevicesResponse): Buffer => Buffer.from(AddDevicesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AddDevicesResponse => AddDevicesResponse.decode(value),
+  },
+  listDevices: {
+    path: "/signet.v1.AdminService/ListDevices" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListDevicesRequest): Buffer => Buffer.from(ListDevicesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListDevicesRequest => ListDevicesRequest.decode(value),
+    responseSerialize: (value: ListDevicesResponse): Buffer => Buffer.from(ListDevicesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListDevicesResponse => ListDevicesResponse.decode(value),
+  },
+  getDevice: {
+    path: "/signet.v1.AdminService/GetDevice" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetDeviceRequest): Buffer => Buffer.from(GetDeviceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetDeviceRequest => GetDeviceRequest.decode(value),
+    responseSerialize: (value: GetDeviceResponse): Buffer => Buffer.from(GetDeviceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetDeviceResponse => GetDeviceResponse.decode(value),
+  },
+  /** Takes the server's clock as it is now for the right one, after a jump that stopped issuing. */
+  acceptClock: {
+    path: "/signet.v1.AdminService/AcceptClock" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AcceptClockRequest): Buffer => Buffer.from(AcceptClockRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AcceptClockRequest => AcceptClockRequest.decode(value),
+    responseSerialize: (value: AcceptClockResponse): Buffer => Buffer.from(AcceptClockResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AcceptClockResponse => AcceptClockResponse.decode(value),
+  },
 } as const;
 
 export interface AdminServiceServer extends UntypedServiceImplementation {
@@ -5258,6 +8556,27 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    */
   rotateAuthority: handleServerStreamingCall<RotateAuthorityRequest, RotateAuthorityResponse>;
   getTrustBundle: handleUnaryCall<GetTrustBundleRequest, GetTrustBundleResponse>;
+  /** Revokes what a node holds, its own certificate and those of its identities, and never lets it join again. */
+  banNode: handleUnaryCall<BanNodeRequest, BanNodeResponse>;
+  /** Forgets a node: its own certificate is revoked, and it may join anew by a new join string. */
+  evictNode: handleUnaryCall<EvictNodeRequest, EvictNodeResponse>;
+  /** Revokes one certificate, or all live ones of an identity. An agent that holds one renews it at once with a new key. */
+  revokeCertificates: handleUnaryCall<RevokeCertificatesRequest, RevokeCertificatesResponse>;
+  /** Ends once every live agent has the deny list of this sequence on disk; one message at each change before that. */
+  watchDenyList: handleServerStreamingCall<WatchDenyListRequest, WatchDenyListResponse>;
+  createAdmin: handleUnaryCall<CreateAdminRequest, CreateAdminResponse>;
+  listAdmins: handleUnaryCall<ListAdminsRequest, ListAdminsResponse>;
+  /** Revokes the admin's certificates and forgets the name. */
+  deleteAdmin: handleUnaryCall<DeleteAdminRequest, DeleteAdminResponse>;
+  /** The first class makes the devices' own intermediate, under the root. */
+  createDeviceClass: handleUnaryCall<CreateDeviceClassRequest, CreateDeviceClassResponse>;
+  listDeviceClasses: handleUnaryCall<ListDeviceClassesRequest, ListDeviceClassesResponse>;
+  /** Registers devices before they join; each has its own result, in the order asked. */
+  addDevices: handleUnaryCall<AddDevicesRequest, AddDevicesResponse>;
+  listDevices: handleUnaryCall<ListDevicesRequest, ListDevicesResponse>;
+  getDevice: handleUnaryCall<GetDeviceRequest, GetDeviceResponse>;
+  /** Takes the server's clock as it is now for the right one, after a jump that stopped issuing. */
+  acceptClock: handleUnaryCall<AcceptClockRequest, AcceptClockResponse>;
 }
 
 export interface AdminServiceClient extends Client {
@@ -5536,6 +8855,203 @@ export interface AdminServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetTrustBundleResponse) => void,
+  ): ClientUnaryCall;
+  /** Revokes what a node holds, its own certificate and those of its identities, and never lets it join again. */
+  banNode(
+    request: BanNodeRequest,
+    callback: (error: ServiceError | null, response: BanNodeResponse) => void,
+  ): ClientUnaryCall;
+  banNode(
+    request: BanNodeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: BanNodeResponse) => void,
+  ): ClientUnaryCall;
+  banNode(
+    request: BanNodeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: BanNodeResponse) => void,
+  ): ClientUnaryCall;
+  /** Forgets a node: its own certificate is revoked, and it may join anew by a new join string. */
+  evictNode(
+    request: EvictNodeRequest,
+    callback: (error: ServiceError | null, response: EvictNodeResponse) => void,
+  ): ClientUnaryCall;
+  evictNode(
+    request: EvictNodeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: EvictNodeResponse) => void,
+  ): ClientUnaryCall;
+  evictNode(
+    request: EvictNodeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: EvictNodeResponse) => void,
+  ): ClientUnaryCall;
+  /** Revokes one certificate, or all live ones of an identity. An agent that holds one renews it at once with a new key. */
+  revokeCertificates(
+    request: RevokeCertificatesRequest,
+    callback: (error: ServiceError | null, response: RevokeCertificatesResponse) => void,
+  ): ClientUnaryCall;
+  revokeCertificates(
+    request: RevokeCertificatesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RevokeCertificatesResponse) => void,
+  ): ClientUnaryCall;
+  revokeCertificates(
+    request: RevokeCertificatesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RevokeCertificatesResponse) => void,
+  ): ClientUnaryCall;
+  /** Ends once every live agent has the deny list of this sequence on disk; one message at each change before that. */
+  watchDenyList(
+    request: WatchDenyListRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchDenyListResponse>;
+  watchDenyList(
+    request: WatchDenyListRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchDenyListResponse>;
+  createAdmin(
+    request: CreateAdminRequest,
+    callback: (error: ServiceError | null, response: CreateAdminResponse) => void,
+  ): ClientUnaryCall;
+  createAdmin(
+    request: CreateAdminRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreateAdminResponse) => void,
+  ): ClientUnaryCall;
+  createAdmin(
+    request: CreateAdminRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreateAdminResponse) => void,
+  ): ClientUnaryCall;
+  listAdmins(
+    request: ListAdminsRequest,
+    callback: (error: ServiceError | null, response: ListAdminsResponse) => void,
+  ): ClientUnaryCall;
+  listAdmins(
+    request: ListAdminsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListAdminsResponse) => void,
+  ): ClientUnaryCall;
+  listAdmins(
+    request: ListAdminsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListAdminsResponse) => void,
+  ): ClientUnaryCall;
+  /** Revokes the admin's certificates and forgets the name. */
+  deleteAdmin(
+    request: DeleteAdminRequest,
+    callback: (error: ServiceError | null, response: DeleteAdminResponse) => void,
+  ): ClientUnaryCall;
+  deleteAdmin(
+    request: DeleteAdminRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteAdminResponse) => void,
+  ): ClientUnaryCall;
+  deleteAdmin(
+    request: DeleteAdminRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteAdminResponse) => void,
+  ): ClientUnaryCall;
+  /** The first class makes the devices' own intermediate, under the root. */
+  createDeviceClass(
+    request: CreateDeviceClassRequest,
+    callback: (error: ServiceError | null, response: CreateDeviceClassResponse) => void,
+  ): ClientUnaryCall;
+  createDeviceClass(
+    request: CreateDeviceClassRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreateDeviceClassResponse) => void,
+  ): ClientUnaryCall;
+  createDeviceClass(
+    request: CreateDeviceClassRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreateDeviceClassResponse) => void,
+  ): ClientUnaryCall;
+  listDeviceClasses(
+    request: ListDeviceClassesRequest,
+    callback: (error: ServiceError | null, response: ListDeviceClassesResponse) => void,
+  ): ClientUnaryCall;
+  listDeviceClasses(
+    request: ListDeviceClassesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListDeviceClassesResponse) => void,
+  ): ClientUnaryCall;
+  listDeviceClasses(
+    request: ListDeviceClassesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListDeviceClassesResponse) => void,
+  ): ClientUnaryCall;
+  /** Registers devices before they join; each has its own result, in the order asked. */
+  addDevices(
+    request: AddDevicesRequest,
+    callback: (error: ServiceError | null, response: AddDevicesResponse) => void,
+  ): ClientUnaryCall;
+  addDevices(
+    request: AddDevicesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AddDevicesResponse) => void,
+  ): ClientUnaryCall;
+  addDevices(
+    request: AddDevicesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AddDevicesResponse) => void,
+  ): ClientUnaryCall;
+  listDevices(
+    request: ListDevicesRequest,
+    callback: (error: ServiceError | null, response: ListDevicesResponse) => void,
+  ): ClientUnaryCall;
+  listDevices(
+    request: ListDevicesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListDevicesResponse) => void,
+  ): ClientUnaryCall;
+  listDevices(
+    request: ListDevicesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListDevicesResponse) => void,
+  ): ClientUnaryCall;
+  getDevice(
+    request: GetDeviceRequest,
+    callback: (error: ServiceError | null, response: GetDeviceResponse) => void,
+  ): ClientUnaryCall;
+  getDevice(
+    request: GetDeviceRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetDeviceResponse) => void,
+  ): ClientUnaryCall;
+  getDevice(
+    request: GetDeviceRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetDeviceResponse) => void,
+  ): ClientUnaryCall;
+  /** Takes the server's clock as it is now for the right one, after a jump that stopped issuing. */
+  acceptClock(
+    request: AcceptClockRequest,
+    callback: (error: ServiceError | null, response: AcceptClockResponse) => void,
+  ): ClientUnaryCall;
+  acceptClock(
+    request: AcceptClockRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AcceptClockResponse) => void,
+  ): ClientUnaryCall;
+  acceptClock(
+    request: AcceptClockRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AcceptClockResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -59,6 +59,12 @@ export interface AttestRequest {
     | //
     /** Coming back: the proof over the challenge. */
     { $case: "recoverProof"; value: AttestRecoverProof }
+    | //
+    /** By factory certificate (x509pop): shows it and asks for a nonce, answered by a challenge. */
+    { $case: "x509popStart"; value: AttestX509PopStart }
+    | //
+    /** By factory certificate: the proof over the challenge. */
+    { $case: "x509popProof"; value: AttestX509PopProof }
     | undefined;
 }
 
@@ -86,6 +92,20 @@ export interface AttestRecoverProof {
    * Signature by the key of the last certificate over the transcript of docs/issuance.md, SHA-256 with ECDSA in DER form,
    * RSA PKCS#1 v1.5 or Ed25519, as the key is.
    */
+  signature: Uint8Array;
+}
+
+export interface AttestX509PopStart {
+  /** DER of the factory certificate, then of its intermediates, without the root. */
+  chainDer: Uint8Array[];
+  /** 32 random bytes. */
+  clientNonce: Uint8Array;
+}
+
+export interface AttestX509PopProof {
+  /** PKCS#10 in DER with the key that the device or node will use; its names are not looked at. */
+  csrDer: Uint8Array;
+  /** Signature by the key of the factory certificate over the transcript of docs/issuance.md, as in AttestRecoverProof. */
   signature: Uint8Array;
 }
 
@@ -273,6 +293,12 @@ export const AttestRequest: MessageFns<AttestRequest> = {
       case "recoverProof":
         AttestRecoverProof.encode(message.step.value, writer.uint32(26).fork()).join();
         break;
+      case "x509popStart":
+        AttestX509PopStart.encode(message.step.value, writer.uint32(34).fork()).join();
+        break;
+      case "x509popProof":
+        AttestX509PopProof.encode(message.step.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -314,6 +340,22 @@ export const AttestRequest: MessageFns<AttestRequest> = {
             message.step = { $case: "recoverProof", value: AttestRecoverProof.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.step = { $case: "x509popStart", value: AttestX509PopStart.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.step = { $case: "x509popProof", value: AttestX509PopProof.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -347,6 +389,18 @@ export const AttestRequest: MessageFns<AttestRequest> = {
       case "recoverProof": {
         if (object.step?.value !== undefined && object.step?.value !== null) {
           message.step = { $case: "recoverProof", value: AttestRecoverProof.fromPartial(object.step.value) };
+        }
+        break;
+      }
+      case "x509popStart": {
+        if (object.step?.value !== undefined && object.step?.value !== null) {
+          message.step = { $case: "x509popStart", value: AttestX509PopStart.fromPartial(object.step.value) };
+        }
+        break;
+      }
+      case "x509popProof": {
+        if (object.step?.value !== undefined && object.step?.value !== null) {
+          message.step = { $case: "x509popProof", value: AttestX509PopProof.fromPartial(object.step.value) };
         }
         break;
       }
@@ -574,6 +628,140 @@ export const AttestRecoverProof: MessageFns<AttestRecoverProof> = {
   },
   fromPartial<I extends Exact<DeepPartial<AttestRecoverProof>, I>>(object: I): AttestRecoverProof {
     const message = createBaseAttestRecoverProof();
+    message.csrDer = object.csrDer ?? new Uint8Array(0);
+    message.signature = object.signature ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseAttestX509PopStart(): AttestX509PopStart {
+  return { chainDer: [], clientNonce: new Uint8Array(0) };
+}
+
+export const AttestX509PopStart: MessageFns<AttestX509PopStart> = {
+  encode(message: AttestX509PopStart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.chainDer) {
+      writer.uint32(10).bytes(v!);
+    }
+    if (message.clientNonce.length !== 0) {
+      writer.uint32(18).bytes(message.clientNonce);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttestX509PopStart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttestX509PopStart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.chainDer.push(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.clientNonce = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<AttestX509PopStart>, I>>(base?: I): AttestX509PopStart {
+    return AttestX509PopStart.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AttestX509PopStart>, I>>(object: I): AttestX509PopStart {
+    const message = createBaseAttestX509PopStart();
+    message.chainDer = object.chainDer?.map((e) => e) || [];
+    message.clientNonce = object.clientNonce ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseAttestX509PopProof(): AttestX509PopProof {
+  return { csrDer: new Uint8Array(0), signature: new Uint8Array(0) };
+}
+
+export const AttestX509PopProof: MessageFns<AttestX509PopProof> = {
+  encode(message: AttestX509PopProof, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.csrDer.length !== 0) {
+      writer.uint32(10).bytes(message.csrDer);
+    }
+    if (message.signature.length !== 0) {
+      writer.uint32(18).bytes(message.signature);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttestX509PopProof {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttestX509PopProof();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.csrDer = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.signature = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<AttestX509PopProof>, I>>(base?: I): AttestX509PopProof {
+    return AttestX509PopProof.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AttestX509PopProof>, I>>(object: I): AttestX509PopProof {
+    const message = createBaseAttestX509PopProof();
     message.csrDer = object.csrDer ?? new Uint8Array(0);
     message.signature = object.signature ?? new Uint8Array(0);
     return message;

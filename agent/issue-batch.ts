@@ -1,8 +1,9 @@
 // One BatchIssue: each item with an answer of its own, whatever became of the call.
+
+import { issuedFromWire, WireError } from "../src/sdk/from-wire.ts";
 import { failureOfDetail, RpcFailure } from "../src/sdk/rpc.ts";
-import { issuedFromWire, WireError } from "./from-wire.ts";
+import { isAway } from "../src/sdk/server-channel.ts";
 import type { IssueAnswer, IssueItem } from "./identities/rotator.ts";
-import { isAway } from "./server-channel.ts";
 import type { Session } from "./session.ts";
 
 /** Asks the server for identities; answers in the order asked. Never rejects for what the server or the network did. */

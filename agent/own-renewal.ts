@@ -2,13 +2,13 @@
 import type { Clock } from "../src/platform/clock.ts";
 import type { Logger } from "../src/platform/logger.ts";
 import type { Random } from "../src/platform/random.ts";
+import { issuedFromWire } from "../src/sdk/from-wire.ts";
+import { bothClocks, type DualTime, dualTime, type RetryLimits, retryDelayMs, untilMs } from "../src/sdk/renew-at.ts";
 import { RpcFailure } from "../src/sdk/rpc.ts";
+import { isAway } from "../src/sdk/server-channel.ts";
 import { buildCsr } from "../src/x509/csr.ts";
 import type { OwnIdentity } from "./enrol/own-identity.ts";
-import { issuedFromWire } from "./from-wire.ts";
-import { bothClocks, type DualTime, dualTime, type RetryLimits, retryDelayMs, untilMs } from "./identities/renew-at.ts";
 import type { RenewalResult } from "./identities/rotator.ts";
-import { isAway } from "./server-channel.ts";
 import type { Session } from "./session.ts";
 import type { TrustStore } from "./trust.ts";
 import { Wake } from "./wake.ts";

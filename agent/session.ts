@@ -1,7 +1,7 @@
 // Who we talk to: one channel to one server at a time, opened anew when our certificate or our trust changes.
 import type { Clock } from "../src/platform/clock.ts";
+import { ServerChannel } from "../src/sdk/server-channel.ts";
 import type { HeldIdentity } from "./identities/held-identity.ts";
-import { ServerChannel } from "./server-channel.ts";
 import type { TrustState } from "./trust.ts";
 
 export interface SessionDeps {

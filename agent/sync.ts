@@ -6,22 +6,16 @@ import type { AgentReport, SyncRequest, SyncResponse } from "../proto/gen/signet
 import type { Clock } from "../src/platform/clock.ts";
 import type { Logger } from "../src/platform/logger.ts";
 import type { Random } from "../src/platform/random.ts";
+import { addressesFromWire, bundleFromWire, denyListFromWire, WireError } from "../src/sdk/from-wire.ts";
+import { type RetryLimits, retryDelayMs } from "../src/sdk/renew-at.ts";
 import { decodeFailure, type RpcFailure } from "../src/sdk/rpc.ts";
+import { ContactError, type ServerChannel } from "../src/sdk/server-channel.ts";
 import type { SpiffeId } from "../src/spiffe/id.ts";
 import type { CameBack } from "./enrol/come-back.ts";
 import type { OwnIdentity } from "./enrol/own-identity.ts";
 import type { EntryBook } from "./entries.ts";
-import {
-  addressesFromWire,
-  bundleFromWire,
-  denyListFromWire,
-  entryFromWire,
-  WireError,
-  workloadId,
-} from "./from-wire.ts";
-import { type RetryLimits, retryDelayMs } from "./identities/renew-at.ts";
+import { entryFromWire, workloadId } from "./from-wire.ts";
 import { reportMark } from "./report.ts";
-import { ContactError, type ServerChannel } from "./server-channel.ts";
 import type { Session } from "./session.ts";
 import type { TrustStore } from "./trust.ts";
 import { Wake } from "./wake.ts";

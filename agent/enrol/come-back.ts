@@ -3,8 +3,8 @@
 import type { Clock } from "../../src/platform/clock.ts";
 import type { Logger } from "../../src/platform/logger.ts";
 import type { Random } from "../../src/platform/random.ts";
+import { ContactError, isAway } from "../../src/sdk/server-channel.ts";
 import type { JoinString } from "../../src/spiffe/join-string.ts";
-import { ContactError, isAway } from "../server-channel.ts";
 import type { TrustStore } from "../trust.ts";
 import { type Attested, type ContactLimits, firstContact } from "./first-contact.ts";
 import { JoinError } from "./join-error.ts";

@@ -1,20 +1,22 @@
 // Joining: three steps, and nothing secret before the server is verified.
-import { createHash } from "node:crypto";
-import type { Bundle } from "../../proto/gen/signet/v1/bundle.ts";
 import type { Clock } from "../../src/platform/clock.ts";
+import { AttestStream, resultOf } from "../../src/sdk/attest-stream.ts";
+import { firstBundle } from "../../src/sdk/first-bundle.ts";
+import {
+  addressesFromWire,
+  bundleFromWire,
+  denyListFromWire,
+  issuedFromWire,
+  WireError,
+} from "../../src/sdk/from-wire.ts";
+import { countedFromNow, type IssuedCertificate } from "../../src/sdk/judge-issued.ts";
+import type { NodeKey } from "../../src/sdk/node-key.ts";
 import { type RpcCode, RpcFailure } from "../../src/sdk/rpc.ts";
+import { connectionFault, isAway, isOtherServer, ServerChannel } from "../../src/sdk/server-channel.ts";
 import type { TrustBundle } from "../../src/spiffe/bundle.ts";
 import type { JoinString } from "../../src/spiffe/join-string.ts";
-import { type Certificate, parseCertificate } from "../../src/x509/certificate.ts";
 import { buildCsr } from "../../src/x509/csr.ts";
-import { sameOctets } from "../../src/x509/der.ts";
-import { X509Error } from "../../src/x509/errors.ts";
-import { addressesFromWire, bundleFromWire, denyListFromWire, issuedFromWire, WireError } from "../from-wire.ts";
-import { countedFromNow, type IssuedCertificate } from "../identities/judge.ts";
-import type { NodeKey } from "../identities/node-key.ts";
-import { connectionFault, isAway, isOtherServer, ServerChannel } from "../server-channel.ts";
 import type { TrustOffer } from "../trust.ts";
-import { AttestStream, resultOf } from "./attest-stream.ts";
 import { JoinError } from "./join-error.ts";
 
 export interface FirstContactDeps {
@@ -68,9 +70,8 @@ async function joinAt(
 ): Promise<Attested> {
   const cannot = `cannot join ${join.trustDomain}`;
   // 1. Ask anybody for the bundle. Nothing secret is sent: who answers is not known.
-  const offered = await unverifiedBundle(deps, join, address);
   // 2. Keep the roots that the join string pins, and nothing else.
-  const bundle = pinnedBundle(join, offered);
+  const bundle = await unverifiedBundle(deps, join, address);
   if (bundle === undefined) {
     throw new JoinError(
       "other_server",
@@ -112,7 +113,7 @@ async function unverifiedBundle(
   deps: FirstContactDeps,
   join: JoinString,
   address: string,
-): Promise<Bundle | undefined> {
+): Promise<TrustBundle | undefined> {
   const channel = new ServerChannel({
     address,
     trust: undefined,
@@ -121,34 +122,11 @@ async function unverifiedBundle(
     maxMessageBytes: deps.limits.bundleBytes,
   });
   try {
-    const method = channel.bundles.getBundle.bind(channel.bundles);
-    const { bundle } = await channel.call(method, {}, { deadlineMs: deps.limits.bundleDeadlineMs });
-    return bundle;
+    return await firstBundle(channel, join, { deadlineMs: deps.limits.bundleDeadlineMs });
   } catch (error) {
     throw joinError(error, `cannot join ${join.trustDomain}`, channel);
   } finally {
     channel.retire();
-  }
-}
-
-/** The offered roots whose SHA-256 is pinned; undefined when none is. Only these are ever parsed. */
-function pinnedBundle(join: JoinString, offered: Bundle | undefined): TrustBundle | undefined {
-  if (offered === undefined || offered.trustDomain !== join.trustDomain) return undefined;
-  const pinned = offered.rootsDer.filter((der) => {
-    const digest = createHash("sha256").update(der).digest();
-    return join.rootPins.some((pin) => sameOctets(pin, digest));
-  });
-  const roots = pinned.map(rootOf).filter((root) => root !== undefined);
-  if (roots.length === 0) return undefined;
-  return { trustDomain: join.trustDomain, sequence: 0n, refreshHintSeconds: 300, roots };
-}
-
-function rootOf(der: Uint8Array): Certificate | undefined {
-  try {
-    return parseCertificate(new Uint8Array(der));
-  } catch (error) {
-    if (error instanceof X509Error) return undefined;
-    throw error;
   }
 }
 

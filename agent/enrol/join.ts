@@ -1,8 +1,8 @@
 import { join as joinPath } from "node:path";
 import type { Clock } from "../../src/platform/clock.ts";
 import type { Random } from "../../src/platform/random.ts";
+import { WireError } from "../../src/sdk/from-wire.ts";
 import type { JoinString } from "../../src/spiffe/join-string.ts";
-import { WireError } from "../from-wire.ts";
 import { saveTrust, type TrustState, type WriteDurably } from "../trust.ts";
 import { type ContactLimits, firstContact } from "./first-contact.ts";
 import { JoinError } from "./join-error.ts";

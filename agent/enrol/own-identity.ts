@@ -8,15 +8,15 @@
 // | after agent.json is renamed                   | the new certificate; a pending key equal to its key is waste  |
 import { readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { WireError } from "../../src/sdk/from-wire.ts";
+import { type IssuedCertificate, judgeIssued } from "../../src/sdk/judge-issued.ts";
+import { type NodeKey, newNodeKey, openNodeKey } from "../../src/sdk/node-key.ts";
+import { renewAt } from "../../src/sdk/renew-at.ts";
 import type { SpiffeId } from "../../src/spiffe/id.ts";
 import { sameOctets } from "../../src/x509/der.ts";
-import { WireError } from "../from-wire.ts";
 import { codeOf } from "../identities/directory-error.ts";
 import { type HeldIdentity, hasEnded } from "../identities/held-identity.ts";
 import type { TrustFiles } from "../identities/identity-set.ts";
-import { type IssuedCertificate, judgeIssued } from "../identities/judge.ts";
-import { type NodeKey, newNodeKey, openNodeKey } from "../identities/node-key.ts";
-import { renewAt } from "../identities/renew-at.ts";
 import { JsonFields } from "../json-fields.ts";
 import { fromStored, toStored } from "../stored-identity.ts";
 import type { WriteDurably } from "../trust.ts";

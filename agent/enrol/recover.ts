@@ -2,15 +2,21 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "../../src/platform/clock.ts";
 import type { Random } from "../../src/platform/random.ts";
+import { AttestStream, resultOf } from "../../src/sdk/attest-stream.ts";
+import {
+  addressesFromWire,
+  bundleFromWire,
+  denyListFromWire,
+  issuedFromWire,
+  WireError,
+} from "../../src/sdk/from-wire.ts";
+import { type NodeKey, openNodeKey } from "../../src/sdk/node-key.ts";
 import { RpcFailure } from "../../src/sdk/rpc.ts";
+import { ContactError, ServerChannel, type ServerTrust } from "../../src/sdk/server-channel.ts";
 import { trustDomainOf } from "../../src/spiffe/id.ts";
 import { recoverTranscript } from "../../src/spiffe/recover-proof.ts";
 import { buildCsr } from "../../src/x509/csr.ts";
-import { addressesFromWire, bundleFromWire, denyListFromWire, issuedFromWire, WireError } from "../from-wire.ts";
 import type { HeldIdentity } from "../identities/held-identity.ts";
-import { type NodeKey, openNodeKey } from "../identities/node-key.ts";
-import { ContactError, ServerChannel, type ServerTrust } from "../server-channel.ts";
-import { AttestStream, resultOf } from "./attest-stream.ts";
 import type { Attested, ContactLimits } from "./first-contact.ts";
 
 export interface RecoverDeps {

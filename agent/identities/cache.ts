@@ -1,7 +1,8 @@
 // What the agent holds, in one place. Rotator, files, status, metrics, probes and sockets read this and nothing else.
+
+import type { DualTime } from "../../src/sdk/renew-at.ts";
 import type { SpiffeId } from "../../src/spiffe/id.ts";
 import { type AgentEntry, type HeldIdentity, hasEnded } from "./held-identity.ts";
-import type { DualTime } from "./renew-at.ts";
 
 /** How the last renewals went. */
 export interface RenewalState {

@@ -1,7 +1,8 @@
 // Which identities are renewed now, and when the next one is. Pure.
+
+import { type DualTime, untilMs } from "../../src/sdk/renew-at.ts";
 import type { IdentitySlot } from "./cache.ts";
 import { hasEnded } from "./held-identity.ts";
-import { type DualTime, untilMs } from "./renew-at.ts";
 
 export interface DuePlan {
   /** Renewed now, most urgent first. */

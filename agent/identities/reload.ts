@@ -4,8 +4,8 @@ import { spawn } from "node:child_process";
 import type { Clock } from "../../src/platform/clock.ts";
 import { foreign } from "../../src/platform/foreign-text.ts";
 import type { Random } from "../../src/platform/random.ts";
+import { type RetryLimits, retryDelayMs } from "../../src/sdk/renew-at.ts";
 import { signalByPidFile } from "./pid-file.ts";
-import { type RetryLimits, retryDelayMs } from "./renew-at.ts";
 
 export type ReloadAction =
   | { readonly kind: "command"; readonly command: readonly string[]; readonly deadlineMs: number }

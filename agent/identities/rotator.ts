@@ -3,6 +3,9 @@
 import type { Clock } from "../../src/platform/clock.ts";
 import type { Logger } from "../../src/platform/logger.ts";
 import type { Random } from "../../src/platform/random.ts";
+import { type IssuedCertificate, judgeIssued } from "../../src/sdk/judge-issued.ts";
+import { type NodeKey, newNodeKey, openNodeKey } from "../../src/sdk/node-key.ts";
+import { bothClocks, dualTime, type RetryLimits, renewAt, retryDelayMs } from "../../src/sdk/renew-at.ts";
 import type { TrustBundle } from "../../src/spiffe/bundle.ts";
 import { type DenyList, isDenied } from "../../src/spiffe/deny.ts";
 import type { SpiffeId } from "../../src/spiffe/id.ts";
@@ -13,9 +16,6 @@ import { calmRenewal, type IdentityCache, type IdentitySlot } from "./cache.ts";
 import { DirectoryError } from "./directory-error.ts";
 import { planRenewals } from "./due.ts";
 import type { HeldIdentity } from "./held-identity.ts";
-import { type IssuedCertificate, judgeIssued } from "./judge.ts";
-import { type NodeKey, newNodeKey, openNodeKey } from "./node-key.ts";
-import { bothClocks, dualTime, type RetryLimits, renewAt, retryDelayMs } from "./renew-at.ts";
 
 export interface IssueItem {
   readonly spiffeId: SpiffeId;

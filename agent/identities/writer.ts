@@ -3,6 +3,7 @@
 import type { Clock } from "../../src/platform/clock.ts";
 import type { Logger } from "../../src/platform/logger.ts";
 import type { Random } from "../../src/platform/random.ts";
+import { type RetryLimits, retryDelayMs } from "../../src/sdk/renew-at.ts";
 import type { SpiffeId } from "../../src/spiffe/id.ts";
 import { Wake } from "../wake.ts";
 import type { DiskState, IdentityCache, IdentitySlot } from "./cache.ts";
@@ -11,7 +12,6 @@ import { type HeldIdentity, hasEnded } from "./held-identity.ts";
 import { identitySet, type SetFile, type TrustFiles } from "./identity-set.ts";
 import type { KeptIdentities } from "./kept.ts";
 import type { ReloadAction } from "./reload.ts";
-import { type RetryLimits, retryDelayMs } from "./renew-at.ts";
 
 export interface WriterDeps {
   readonly clock: Clock;

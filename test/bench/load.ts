@@ -1,8 +1,8 @@
 // The process that asks: several agents, each on a connection of its own, with CSRs made beforehand.
 
-import { newNodeKey } from "../../agent/identities/node-key.ts";
-import { ServerChannel } from "../../agent/server-channel.ts";
 import type { IssueItem } from "../../proto/gen/signet/v1/issuance.ts";
+import { newNodeKey } from "../../src/sdk/node-key.ts";
+import { ServerChannel } from "../../src/sdk/server-channel.ts";
 import { parseTrustDomain } from "../../src/spiffe/id.ts";
 import { parseCertificate } from "../../src/x509/certificate.ts";
 import { buildCsr } from "../../src/x509/csr.ts";

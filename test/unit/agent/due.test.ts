@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { calmRenewal, newSlot } from "../../../agent/identities/cache.ts";
 import { planRenewals } from "../../../agent/identities/due.ts";
-import { dualTime } from "../../../agent/identities/renew-at.ts";
+import { dualTime } from "../../../src/sdk/renew-at.ts";
 import { entryOf, heldOf, idOf, slotOf, start } from "./slots.ts";
 
 const nobody: ReadonlySet<string> = new Set();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bundleFromWire, denyListFromWire, WireError } from "../../../agent/from-wire.ts";
+import { bundleFromWire, denyListFromWire, WireError } from "../../../src/sdk/from-wire.ts";
 import { bundleJson, parseBundle } from "../../../src/spiffe/bundle.ts";
 import { parseTrustDomain } from "../../../src/spiffe/id.ts";
 import { buildCa } from "../../fakes/build-ca.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { countedFromNow, type Expected, type IssuedCertificate, judgeIssued } from "../../../agent/identities/judge.ts";
-import { newNodeKey } from "../../../agent/identities/node-key.ts";
+import { countedFromNow, type Expected, type IssuedCertificate, judgeIssued } from "../../../src/sdk/judge-issued.ts";
+import { newNodeKey } from "../../../src/sdk/node-key.ts";
 import { after, buildCa, type LeafOptions } from "../../fakes/build-ca.ts";
 import { idOf } from "./slots.ts";
 

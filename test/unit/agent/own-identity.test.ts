@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeOwnFile } from "../../../agent/data-files.ts";
 import { type NewCertificate, OwnIdentity } from "../../../agent/enrol/own-identity.ts";
-import { WireError } from "../../../agent/from-wire.ts";
-import type { IssuedCertificate } from "../../../agent/identities/judge.ts";
-import { type NodeKey, newNodeKey } from "../../../agent/identities/node-key.ts";
+import { WireError } from "../../../src/sdk/from-wire.ts";
+import type { IssuedCertificate } from "../../../src/sdk/judge-issued.ts";
+import { type NodeKey, newNodeKey } from "../../../src/sdk/node-key.ts";
 import { after, buildCa, type LeafOptions } from "../../fakes/build-ca.ts";
 import { idOf } from "./slots.ts";
 

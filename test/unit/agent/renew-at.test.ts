@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { dualTime, renewAt, retryDelayMs, untilMs } from "../../../agent/identities/renew-at.ts";
+import { dualTime, renewAt, retryDelayMs, untilMs } from "../../../src/sdk/renew-at.ts";
 
 const at = new Date("2026-11-24T12:00:00Z");
 const after = (seconds: number): Date => new Date(at.getTime() + seconds * 1000);

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { calmRenewal, IdentityCache, newSlot } from "../../../agent/identities/cache.ts";
 import { DirectoryError } from "../../../agent/identities/directory-error.ts";
-import type { IssuedCertificate } from "../../../agent/identities/judge.ts";
 import { type IssueAnswer, type IssueItem, Rotator, type RotatorDeps } from "../../../agent/identities/rotator.ts";
 import { silentLogger } from "../../../src/platform/logger.ts";
+import type { IssuedCertificate } from "../../../src/sdk/judge-issued.ts";
 import { parseCsr } from "../../../src/x509/csr.ts";
 import { after, buildCa } from "../../fakes/build-ca.ts";
 import { entryOf, idOf } from "./slots.ts";

@@ -1,6 +1,6 @@
 import { emptyDisk, type IdentitySlot, newSlot } from "../../../agent/identities/cache.ts";
 import type { AgentEntry, HeldIdentity } from "../../../agent/identities/held-identity.ts";
-import { dualTime, renewAt } from "../../../agent/identities/renew-at.ts";
+import { dualTime, renewAt } from "../../../src/sdk/renew-at.ts";
 import { parseSpiffeId, type SpiffeId } from "../../../src/spiffe/id.ts";
 
 export const start: Date = new Date("2026-11-24T12:00:00Z");

@@ -3,10 +3,10 @@ import { calmRenewal, IdentityCache, type IdentitySlot } from "../../../agent/id
 import { DirectoryError } from "../../../agent/identities/directory-error.ts";
 import type { TrustFiles } from "../../../agent/identities/identity-set.ts";
 import type { KeptIdentities, KeptIdentity } from "../../../agent/identities/kept.ts";
-import { newNodeKey } from "../../../agent/identities/node-key.ts";
 import type { ReloadAction } from "../../../agent/identities/reload.ts";
 import { IdentityWriter } from "../../../agent/identities/writer.ts";
 import { silentLogger } from "../../../src/platform/logger.ts";
+import { newNodeKey } from "../../../src/sdk/node-key.ts";
 import { buildCa } from "../../fakes/build-ca.ts";
 import { entryOf, heldOf, idOf, slotOf, start } from "./slots.ts";
 import { SteppedClock } from "./stepped-clock.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bundleFromWire, denyListFromWire, entryFromWire, issuedFromWire } from "../../../agent/from-wire.ts";
+import { entryFromWire } from "../../../agent/from-wire.ts";
 import { Bundle } from "../../../proto/gen/signet/v1/bundle.ts";
 import {
   AgentReport,
@@ -18,6 +18,7 @@ import { entryUpdate } from "../../../src/protocols/issuance/entries-to-wire.ts"
 import { reportFromWire } from "../../../src/protocols/issuance/sync.ts";
 import { bundleToWire, denyListToWire } from "../../../src/protocols/trust-to-wire.ts";
 import { CaError, caErrorCodes } from "../../../src/registry/ca-error.ts";
+import { bundleFromWire, denyListFromWire, issuedFromWire } from "../../../src/sdk/from-wire.ts";
 import { decodeFailure } from "../../../src/sdk/rpc.ts";
 import type { NodeReportRecord } from "../../../src/store/collections/node-reports.ts";
 import { jsonCodec } from "../../../src/store/json-codec.ts";

@@ -1,10 +1,10 @@
 // What the server issued, judged before it is used: nothing is taken on its word.
-import type { TrustBundle } from "../../src/spiffe/bundle.ts";
-import type { DenyList } from "../../src/spiffe/deny.ts";
-import type { SpiffeId } from "../../src/spiffe/id.ts";
-import { judgeSvid } from "../../src/spiffe/svid.ts";
-import type { Certificate } from "../../src/x509/certificate.ts";
-import { sameOctets } from "../../src/x509/der.ts";
+import type { TrustBundle } from "../spiffe/bundle.ts";
+import type { DenyList } from "../spiffe/deny.ts";
+import type { SpiffeId } from "../spiffe/id.ts";
+import { judgeSvid } from "../spiffe/svid.ts";
+import type { Certificate } from "../x509/certificate.ts";
+import { sameOctets } from "../x509/der.ts";
 
 export interface IssuedCertificate {
   readonly chainDer: readonly Uint8Array[];

@@ -3,15 +3,22 @@
 import { isIP } from "node:net";
 import { createSecureContext, type DetailedPeerCertificate, type PeerCertificate } from "node:tls";
 import { type ChannelOptions, credentials } from "@grpc/grpc-js";
-import { BundleServiceClient } from "../proto/gen/signet/v1/bundle.ts";
-import { IssuanceServiceClient } from "../proto/gen/signet/v1/issuance.ts";
-import { callUnary, type RpcFailure, type UnaryMethod } from "../src/sdk/rpc.ts";
-import type { TrustBundle } from "../src/spiffe/bundle.ts";
-import type { DenyList } from "../src/spiffe/deny.ts";
-import { serverId } from "../src/spiffe/kind.ts";
-import { judgeSvid } from "../src/spiffe/svid.ts";
-import { encodePem } from "../src/x509/pem.ts";
-import type { HeldIdentity } from "./identities/held-identity.ts";
+import { BundleServiceClient } from "../../proto/gen/signet/v1/bundle.ts";
+import { IssuanceServiceClient } from "../../proto/gen/signet/v1/issuance.ts";
+import type { TrustBundle } from "../spiffe/bundle.ts";
+import type { DenyList } from "../spiffe/deny.ts";
+import { serverId } from "../spiffe/kind.ts";
+import { judgeSvid } from "../spiffe/svid.ts";
+import { encodePem } from "../x509/pem.ts";
+import { callUnary, type RpcFailure, type UnaryMethod } from "./rpc.ts";
+
+/** What we show of ourselves. */
+export interface OwnCertificate {
+  /** Leaf, then intermediates, without the root. */
+  readonly chainDer: readonly Uint8Array[];
+  /** PKCS#8. */
+  readonly keyDer: Uint8Array;
+}
 
 /** By what a server is judged. */
 export interface ServerTrust {
@@ -25,7 +32,7 @@ export interface ChannelFields {
   /** Undefined: any server is taken. For the first step of the first contact only, where nothing secret is sent. */
   readonly trust: (() => ServerTrust) | undefined;
   /** Our own certificate; undefined to stay anonymous. */
-  readonly identity: Pick<HeldIdentity, "chainDer" | "keyDer"> | undefined;
+  readonly identity: OwnCertificate | undefined;
   readonly now: () => Date;
   /** Octets of one message at most. */
   readonly maxMessageBytes: number;
@@ -179,7 +186,7 @@ export function isAway(failure: Pick<RpcFailure, "code">): boolean {
   return failure.code === "unavailable" || failure.code === "in_doubt" || failure.code === "cancelled";
 }
 
-function pemOf(identity: Pick<HeldIdentity, "chainDer" | "keyDer">): { readonly cert: string; readonly key: string } {
+function pemOf(identity: OwnCertificate): { readonly cert: string; readonly key: string } {
   return {
     cert: identity.chainDer.map((der) => encodePem("CERTIFICATE", der)).join(""),
     key: encodePem("PRIVATE KEY", identity.keyDer),

@@ -1,6 +1,6 @@
 // Keys made on the node: ECDSA P-256, kept as PKCS#8 where the agent keeps its own files.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import type { Signer } from "../../src/x509/signature.ts";
+import type { Signer } from "../x509/signature.ts";
 
 /** A private key of this node and what it signs with. */
 export interface NodeKey extends Signer {

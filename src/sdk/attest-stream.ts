@@ -1,8 +1,8 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import type { AttestRequest, AttestResponse, AttestResult } from "../../proto/gen/signet/v1/issuance.ts";
-import { decodeFailure } from "../../src/sdk/rpc.ts";
-import { WireError } from "../from-wire.ts";
-import type { ServerChannel } from "../server-channel.ts";
+import { WireError } from "./from-wire.ts";
+import { decodeFailure } from "./rpc.ts";
+import type { ServerChannel } from "./server-channel.ts";
 
 /** One attestation: requests go up, answers come down in turn. */
 export class AttestStream {

@@ -1,5 +1,6 @@
 // Nodes: agents that have joined, and what they last said of themselves.
 import type { Clock } from "../platform/clock.ts";
+import type { CertificateRecord } from "../store/collections/certificates.ts";
 import { idKey } from "../store/collections/id-key.ts";
 import { type NodeReportRecord, nodeReports } from "../store/collections/node-reports.ts";
 import { type NodeRecord, nodes } from "../store/collections/nodes.ts";
@@ -18,18 +19,39 @@ export interface NodeView {
 
 /**
  * Live: its own certificate has not ended and it is not banned. Late: live, but silent for longer than `lateAfterMs`.
- * Gone: its certificate has ended, or it was evicted.
+ * Gone: its certificate has ended or was revoked, or it was evicted.
  */
 export function nodeState(view: NodeView, now: Date, lateAfterMs: number): NodeState {
   if (view.node.state === "banned") return "banned";
-  if (view.node.state === "evicted" || now.getTime() > view.node.notAfter) return "gone";
+  if (!isLive(view, now)) return "gone";
   const seenAt = view.report?.seenAt ?? view.node.joinedAt;
   return now.getTime() - seenAt > lateAfterMs ? "late" : "live";
 }
 
-/** Whether the trust domain still waits for this node's acknowledgements. */
-function isLive(view: NodeView, now: Date): boolean {
-  return view.node.state === "member" && now.getTime() <= view.node.notAfter;
+/** Whether a node can act: it is a member, and its newest certificate neither ended nor was revoked. */
+export function isLive({ node }: Pick<NodeView, "node">, now: Date): boolean {
+  return node.state === "member" && now.getTime() <= node.notAfter && !isRevokedOf(node, node.serialHex);
+}
+
+/** Whether a certificate of this node's own was revoked. */
+export function isRevokedOf(node: NodeRecord, serialHex: string): boolean {
+  return node.revoked?.some((each) => each.serialHex === serialHex) === true;
+}
+
+/** The record of a node of whose own certificates these were revoked; those that ended are forgotten. */
+export function withRevoked(
+  node: NodeRecord,
+  records: readonly Pick<CertificateRecord, "spiffeId" | "serialHex" | "notAfter">[],
+  now: Date,
+): NodeRecord {
+  const all = new Map(
+    [...(node.revoked ?? []), ...records.filter(({ spiffeId }) => spiffeId === node.agentId)].map(
+      ({ serialHex, notAfter }) => [serialHex, { serialHex, notAfter }],
+    ),
+  );
+  const revoked = [...all.values()].filter(({ notAfter }) => notAfter >= now.getTime());
+  const { revoked: _, ...rest } = node;
+  return revoked.length === 0 ? rest : { ...rest, revoked };
 }
 
 export async function findNode(store: Pick<Store, "get">, agentId: string): Promise<Stored<NodeRecord> | undefined> {

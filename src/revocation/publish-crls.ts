@@ -1,14 +1,12 @@
 // CRLs are signed anew long before they end, without any revocation.
 import { audited, serverActor } from "../audit/audit.ts";
 import type { RotationDeps } from "../authority/rotation.ts";
-import { signCrl } from "../authority/sign-crl.ts";
 import { commit } from "../registry/committed.ts";
 import type { AuthorityKind } from "../store/collections/authorities.ts";
-import { type CrlRecord, crls } from "../store/collections/crls.ts";
-import { revocations } from "../store/collections/revocations.ts";
+import type { CrlRecord } from "../store/collections/crls.ts";
 import { trust } from "../store/collections/trust.ts";
 import { update } from "../store/store.ts";
-import type { RevokedCertificate } from "../x509/crl.ts";
+import { nextCrlOp } from "./next-crl.ts";
 
 export type PublishDeps = Pick<
   RotationDeps,
@@ -31,22 +29,7 @@ export async function publishDueCrls(deps: PublishDeps): Promise<readonly string
   });
   if (due.length === 0) return [];
   const ops = await Promise.all(
-    due.map(async ({ authority, crl }) => {
-      const { name, kind, keyId } = authority.record;
-      const revoked: RevokedCertificate[] = [];
-      for await (const { value } of deps.store.scan(revocations, "key", { from: [`${keyId}/`], to: [`${keyId}0`] })) {
-        if (value.serialHex !== "*" && value.notAfter >= now.getTime()) {
-          revoked.push({ serialHex: value.serialHex, at: new Date(value.revokedAt), reason: value.reason });
-        }
-      }
-      const signed = await signCrl({ name, certificate: authority.certificate }, await deps.keys.open(name), {
-        number: crl.value.number + 1n,
-        thisUpdate: now,
-        nextUpdate: new Date(now.getTime() + deps.settings.crlLifeSeconds[kind] * 1000),
-        revoked,
-      });
-      return update(crls, signed, crl.revision);
-    }),
+    due.map(({ authority, crl }) => nextCrlOp(deps, authority, { previous: crl, added: [], now })),
   );
   const names = due.map(({ authority }) => authority.record.name);
   const result = await commit(deps.store, [

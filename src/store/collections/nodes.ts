@@ -16,6 +16,9 @@ export interface NodeRecord {
   readonly spkiSha256: string;
   /** Where it came from when it joined, host:port. */
   readonly joinedFrom: string;
+  /** Certificates of its own that were revoked and had not ended: in the node's record, so that what it asks for with one
+   * of them at that moment is decided anew. */
+  readonly revoked?: readonly { readonly serialHex: string; readonly notAfter: number }[];
 }
 
 export const nodes: Collection<NodeRecord> = {

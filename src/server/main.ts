@@ -183,7 +183,7 @@ async function openListeners(deps: {
         handshakeMs: config.limits.handshakeSeconds * 1000,
       },
       services: parts.apiServices,
-      isAgent: parts.isAgent,
+      gate: parts.gate,
     }),
   );
   const bound = parseAddress(api.address);

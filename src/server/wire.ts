@@ -22,9 +22,10 @@ import type { Random } from "../platform/random.ts";
 import { createTurns } from "../platform/turns.ts";
 import { type AdminDeps, adminHandler } from "../protocols/admin/handler.ts";
 import { bundleHandler } from "../protocols/bundle/handler.ts";
+import { createGate, type Gate, type MayCall, rulesOf } from "../protocols/gate.ts";
 import type { CallDeps } from "../protocols/grpc-call.ts";
-import { type AuthenticateDeps, authenticate, type Session } from "../protocols/issuance/authenticate.ts";
 import { type IssuanceDeps, issuanceHandler } from "../protocols/issuance/handler.ts";
+import { issuanceMayCall } from "../protocols/issuance/may-call.ts";
 import { type Announcements, createAnnouncements } from "../registry/announcements.ts";
 import { CaError } from "../registry/ca-error.ts";
 import type { EntryDeps } from "../registry/entries.ts";
@@ -67,7 +68,8 @@ export interface ServerParts {
   readonly apiServices: (server: Server, connections: Connections) => void;
   /** Adds the services of the admin socket. */
   readonly adminServices: (server: Server) => void;
-  readonly isAgent: (session: Session) => Promise<boolean>;
+  /** Says who may call what on the api listener. */
+  readonly gate: Gate;
   /** Where nodes reach the api listener; set once it is bound. */
   readonly setAddresses: (addresses: readonly string[]) => void;
   /** Called when an admin wants the rotation schedule looked at. */
@@ -147,12 +149,11 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     stopping: ports.stopping,
     addresses: () => addresses,
   };
-  const authenticating: AuthenticateDeps = { store, clock, state, denied: denyList.current };
+  const gate = createGate({ store, clock, state, denied: denyList.current, rules: apiRules() });
   const pace = createPace({ ...anonymousPace, clock });
   const issuance = (connections: Connections): IssuanceDeps => ({
     ...common,
     ...issuing,
-    denied: denyList.current,
     denyList: denyList.read,
     graceSeconds: config.agentGraceSeconds,
     spkiSha256Of,
@@ -161,6 +162,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     stepTimeoutMs: 10_000,
     fullReadMs: config.fullReadSeconds * 1000,
     session: connections.session,
+    gate,
     streamOpened: streams.opened,
   });
   const entries: Omit<EntryDeps, keyof typeof common> = {
@@ -199,7 +201,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
       server.addService(AdminServiceService, adminHandler(admin));
       server.addService(HealthService, healthHandler(health));
     },
-    isAgent: async (session) => (await authenticate(authenticating, session)).kind === "agent",
+    gate,
     setAddresses: (next) => {
       addresses = next;
       announcements.trustChanged();
@@ -209,6 +211,15 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     },
     serving: { set: health.set },
   };
+}
+
+/** Who may call the methods of the api listener. */
+function apiRules(): ReadonlyMap<string, MayCall> {
+  return new Map([
+    ...rulesOf(IssuanceServiceService, issuanceMayCall),
+    ...rulesOf(BundleServiceService, { getBundle: "anyone" }),
+    ...rulesOf(HealthService, { check: "anyone", watch: "anyone" }),
+  ]);
 }
 
 /** A signer from a root key that an admin brought. Throws CaError "bad_request". */

@@ -11,6 +11,7 @@ import type {
   IssueResponse,
   RenewResponse,
 } from "../../proto/gen/signet/v1/issuance.ts";
+import { IssuanceServiceService } from "../../proto/gen/signet/v1/issuance.ts";
 import type { Connections } from "../../src/server/listeners/connections.ts";
 import type { ServerParts } from "../../src/server/wire.ts";
 
@@ -27,7 +28,7 @@ export interface Client {
 
 const from = "192.0.2.7:40000";
 
-export function clientOf(parts: Pick<ServerParts, "apiServices">): Client {
+export function clientOf(parts: Pick<ServerParts, "apiServices" | "gate">): Client {
   let leaf: Uint8Array | undefined;
   let handlers: IssuanceServiceServer | undefined;
   const server = {
@@ -46,11 +47,13 @@ export function clientOf(parts: Pick<ServerParts, "apiServices">): Client {
   ): Promise<Response> =>
     new Promise((resolve, reject) => {
       leaf = by;
-      const call = { request, getPeer: () => from, getAuthContext: () => ({}) };
-      service[method](call as never, (error: unknown, response: unknown) => {
-        if (error === null) resolve(response as Response);
-        else reject(asError(error));
-      });
+      const call = { request, metadata: {}, getPeer: () => from, getAuthContext: () => ({}) };
+      const run = (): void =>
+        service[method](call as never, (error: unknown, response: unknown) => {
+          if (error === null) resolve(response as Response);
+          else reject(asError(error));
+        });
+      parts.gate.admit(call, IssuanceServiceService[method].path, { address: from, leafDer: by }).then(run, reject);
     });
   return {
     attest: (steps) =>

@@ -14,7 +14,10 @@ import {
   IssuanceServiceService,
   type IssueItem,
 } from "../../proto/gen/signet/v1/issuance.ts";
-import type { Session } from "../../src/protocols/issuance/authenticate.ts";
+import type { Session } from "../../src/protocols/authenticate.ts";
+import { grpcStatus } from "../../src/protocols/grpc-call.ts";
+import { grpcTable } from "../../src/protocols/grpc-table.ts";
+import { CaError } from "../../src/registry/ca-error.ts";
 import type { Connections } from "../../src/server/listeners/connections.ts";
 import type { ServerParts } from "../../src/server/wire.ts";
 import { parseSpiffeId, trustDomainOf } from "../../src/spiffe/id.ts";
@@ -58,6 +61,7 @@ export function refusalOf(error: WireStatus): Refusal {
 class FakeCall extends EventEmitter {
   readonly request: unknown;
   readonly session: Session;
+  readonly metadata = {};
   readonly written: unknown[] = [];
   destroyed = false;
   ended = false;
@@ -91,7 +95,7 @@ export interface InProcess {
 }
 
 /** The calls of nodes and agents. Each rejects with a Refusal, or with what is not one. */
-export function inProcess(parts: Pick<ServerParts, "apiServices">): InProcess {
+export function inProcess(parts: Pick<ServerParts, "apiServices" | "gate">): InProcess {
   const handler = handlerOf(parts);
   const unary = async <Response>(
     method: "issue" | "batchIssue" | "renew",
@@ -99,6 +103,11 @@ export function inProcess(parts: Pick<ServerParts, "apiServices">): InProcess {
     request: unknown,
   ): Promise<Response> => {
     const call = new FakeCall({ address: "192.0.2.1:4000", leafDer }, request);
+    try {
+      await parts.gate.admit(call, IssuanceServiceService[method].path, call.session);
+    } catch (error) {
+      throw error instanceof CaError ? refusalOf(grpcStatus(grpcTable, error)) : error;
+    }
     return new Promise((resolve, reject) => {
       const run = handler[method] as unknown as (
         call: unknown,

@@ -18,8 +18,8 @@ import { countReuse, type TokenDeps, tokenOfSecret } from "../../registry/tokens
 import type { DenyListWithCrls } from "../../revocation/deny-list.ts";
 import { parseSpiffeId, type SpiffeId } from "../../spiffe/id.ts";
 import type { CertificateRecord } from "../../store/collections/certificates.ts";
+import type { Session } from "../authenticate.ts";
 import { bundleToWire, denyListToWire } from "../trust-to-wire.ts";
-import type { Session } from "./authenticate.ts";
 import { certificateToWire } from "./certificate-to-wire.ts";
 
 export interface AttestDeps extends IssueDeps, TokenDeps {

@@ -8,21 +8,26 @@ import type {
   SyncRequest,
   SyncResponse,
 } from "../../../proto/gen/signet/v1/issuance.ts";
+import { IssuanceServiceService } from "../../../proto/gen/signet/v1/issuance.ts";
+import type { Caller } from "../../issuing/caller.ts";
 import { issue } from "../../issuing/issue.ts";
 import type { Recorded } from "../../issuing/record.ts";
 import { CaError } from "../../registry/ca-error.ts";
 import { renewOps } from "../../registry/joining.ts";
 import { parseSpiffeId } from "../../spiffe/id.ts";
+import { endOfSession, type Session } from "../authenticate.ts";
+import { type AdmittedCall, type Gate, noAgent } from "../gate.ts";
 import { type CallDeps, caErrorOf, errorDetail, grpcStatus, unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
 import { type AttestDeps, attest } from "./attest.ts";
-import { type AuthenticateDeps, demandAgent, endOfSession, type Session } from "./authenticate.ts";
 import { certificateToWire } from "./certificate-to-wire.ts";
 import { activeName, type SyncDeps, sync } from "./sync.ts";
 
-export interface IssuanceDeps extends CallDeps, AttestDeps, AuthenticateDeps, SyncDeps {
+export interface IssuanceDeps extends CallDeps, AttestDeps, SyncDeps {
   /** The TLS session of a call. */
   readonly session: (call: AnyCall) => Session;
+  /** Has admitted every call that comes here. */
+  readonly gate: Pick<Gate, "callerOf" | "judge">;
   /** Notes that an agent's sync stream is open, until the returned function is called. */
   readonly streamOpened: (agentId: string) => () => void;
   /** Ends the streams at shutdown. */
@@ -30,6 +35,7 @@ export interface IssuanceDeps extends CallDeps, AttestDeps, AuthenticateDeps, Sy
 }
 
 type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, "getPeer" | "getAuthContext">;
+type Agent = Extract<Caller, { kind: "agent" }>;
 
 /** Items of one batch. */
 const maxBatch = 100;
@@ -37,7 +43,7 @@ const maxBatch = 100;
 export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
   const toWire = (recorded: Recorded): Certificate =>
     certificateToWire(recorded.record, recorded.chainDer, deps.clock.now());
-  const issueItem = async (agent: Awaited<ReturnType<typeof demandAgent>>, item: IssueItem): Promise<Certificate> => {
+  const issueItem = async (agent: Agent, item: IssueItem): Promise<Certificate> => {
     const recorded = await issue(deps, agent, {
       profile: "workload",
       protocol: "issuance",
@@ -54,7 +60,7 @@ export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
       });
     },
     renew: unary(deps, grpcTable, async ({ csrDer }, call) => {
-      const agent = await demandAgent(deps, deps.session(call));
+      const agent = agentOf(deps, call);
       const recorded = await issue(deps, agent, {
         profile: "agent",
         protocol: "issuance",
@@ -65,12 +71,12 @@ export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
       return { certificate: toWire(recorded) };
     }),
     issue: unary(deps, grpcTable, async ({ item }, call) => {
-      const agent = await demandAgent(deps, deps.session(call));
+      const agent = agentOf(deps, call);
       if (item === undefined) throw new CaError("bad_request", "nothing is asked for");
       return { certificate: await issueItem(agent, item) };
     }),
     batchIssue: unary(deps, grpcTable, async ({ items }, call) => {
-      const agent = await demandAgent(deps, deps.session(call));
+      const agent = agentOf(deps, call);
       if (items.length === 0 || items.length > maxBatch) {
         throw new CaError("bad_request", `a batch holds 1 to ${maxBatch} items, got ${items.length}`);
       }
@@ -93,11 +99,11 @@ export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
 
 async function serveSync(deps: IssuanceDeps, stream: ServerDuplexStream<SyncRequest, SyncResponse>): Promise<void> {
   const session = deps.session(stream);
-  const agent = await demandAgent(deps, session);
+  const agent = agentOf(deps, stream);
   const closed = deps.streamOpened(agent.id);
   try {
     const { id } = agent;
-    const demand = (): Promise<unknown> => demandAgent(deps, session);
+    const demand = (): Promise<unknown> => deps.gate.judge(IssuanceServiceService.sync.path, session);
     await sync(
       deps,
       {
@@ -113,6 +119,13 @@ async function serveSync(deps: IssuanceDeps, stream: ServerDuplexStream<SyncRequ
   } finally {
     closed();
   }
+}
+
+/** The agent that the gate let in. */
+function agentOf(deps: Pick<IssuanceDeps, "gate">, call: AdmittedCall): Agent {
+  const caller = deps.gate.callerOf(call);
+  if (caller.kind !== "agent") throw noAgent();
+  return caller;
 }
 
 function parsedId(text: string): ReturnType<typeof parseSpiffeId> {

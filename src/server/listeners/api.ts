@@ -3,26 +3,19 @@ import { type AddressInfo, createServer } from "node:net";
 import type { SecureContextOptions } from "node:tls";
 import {
   Server as GrpcServer,
+  type Metadata,
   type Server,
   ServerInterceptingCall,
   type ServerInterceptor,
-  type StatusObject,
 } from "@grpc/grpc-js";
 import { type Address, formatAddress } from "../../platform/address.ts";
+import type { Gate } from "../../protocols/gate.ts";
 import { grpcStatus } from "../../protocols/grpc-call.ts";
 import { grpcTable } from "../../protocols/grpc-table.ts";
-import { noAgent, type Session } from "../../protocols/issuance/authenticate.ts";
 import { CaError } from "../../registry/ca-error.ts";
+import { storeFailure } from "../../registry/committed.ts";
 import { type Connections, createConnections } from "./connections.ts";
 import { OptionalMtls } from "./optional-mtls.ts";
-
-/** Methods that everybody may call. */
-const openMethods: ReadonlySet<string> = new Set([
-  "/signet.v1.BundleService/GetBundle",
-  "/signet.v1.IssuanceService/Attest",
-  "/grpc.health.v1.Health/Check",
-  "/grpc.health.v1.Health/Watch",
-]);
 
 export interface ApiOptions {
   readonly address: Address;
@@ -35,8 +28,8 @@ export interface ApiOptions {
   };
   /** Adds the services. `session` gives the TLS session of a call. */
   readonly services: (server: Server, connections: Connections) => void;
-  /** Whether a session is a living agent's. */
-  readonly isAgent: (session: Session) => Promise<boolean>;
+  /** Says who may call what. */
+  readonly gate: Pick<Gate, "isOpen" | "admit" | "confirm">;
 }
 
 export interface ApiListener {
@@ -61,7 +54,7 @@ export async function listenApi(options: ApiOptions): Promise<ApiListener> {
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
     "grpc.max_connection_idle_ms": 300_000,
-    interceptors: [gate(options, connections)],
+    interceptors: [guard(options.gate, connections)],
   });
   options.services(server, connections);
   const credentials = new OptionalMtls(options.tls, {
@@ -101,23 +94,32 @@ export async function listenApi(options: ApiOptions): Promise<ApiListener> {
   };
 }
 
-/** Answers UNAUTHENTICATED before a message is read, to who is not a living agent and calls what is not open to all. */
-function gate(options: ApiOptions, connections: Connections): ServerInterceptor {
+/**
+ * Asks the gate before a message is read, and answers who may not call at once. A request that was kept back for a while
+ * is judged once more when it is complete, before its handler runs.
+ */
+function guard(gate: ApiOptions["gate"], connections: Connections): ServerInterceptor {
   return (method, call) => {
-    if (openMethods.has(method.path)) return new ServerInterceptingCall(call);
+    if (gate.isOpen(method.path)) return new ServerInterceptingCall(call);
+    let admitted: Metadata | undefined;
+    const refuse = (error: unknown): void => call.sendStatus(grpcStatus(grpcTable, refusalOf(error)));
     return new ServerInterceptingCall(call, {
       start: (next) => {
         next({
           onReceiveMetadata: (metadata, pass) => {
             const session = connections.session(call);
-            options.isAgent(session).then(
-              (agent) => {
-                if (!agent) return refuse(call);
-                connections.known(session);
-                pass(metadata);
-              },
-              () => call.sendStatus(grpcStatus(grpcTable, cannotLook())),
-            );
+            gate.admit({ metadata }, method.path, session).then(() => {
+              connections.known(session);
+              admitted = metadata;
+              pass(metadata);
+            }, refuse);
+          },
+          onReceiveHalfClose: (pass) => {
+            // The handler of a stream of requests runs from the start and judges for itself.
+            const judging =
+              method.requestStream || admitted === undefined ? undefined : gate.confirm({ metadata: admitted });
+            if (judging === undefined) pass();
+            else judging.then(pass, refuse);
           },
         });
       },
@@ -125,10 +127,8 @@ function gate(options: ApiOptions, connections: Connections): ServerInterceptor 
   };
 }
 
-function refuse(call: { sendStatus(status: StatusObject): void }): void {
-  call.sendStatus(grpcStatus(grpcTable, noAgent()));
-}
-
-function cannotLook(): CaError {
+function refusalOf(thrown: unknown): CaError {
+  const error = storeFailure(thrown);
+  if (error instanceof CaError && error.code !== "internal") return error;
   return new CaError("unavailable", "the server cannot look this certificate up now", { retry: "later" });
 }

@@ -1,6 +1,6 @@
 // The sockets of the api listener: counted, the anonymous among them few and short-lived, each with its TLS session.
 import type { Socket } from "node:net";
-import type { Session } from "../../protocols/issuance/authenticate.ts";
+import type { Session } from "../../protocols/authenticate.ts";
 
 export interface ConnectionLimits {
   readonly connections: number;

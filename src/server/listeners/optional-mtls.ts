@@ -14,7 +14,7 @@ export interface SessionLimits {
 
 /**
  * TLS that asks for a client certificate and does not demand one: a joining node has none. What is presented is judged
- * behind it, by issuance/authenticate.ts.
+ * behind it, by protocols/authenticate.ts.
  */
 export class OptionalMtls extends ServerCredentials {
   constructor(context: SecureContextOptions, limits: SessionLimits) {

@@ -61,7 +61,7 @@ export async function serve(
     tls: (await renewOwn()).tls,
     limits: { ...limits, ...given.limits },
     services: server.apiServices,
-    isAgent: server.isAgent,
+    gate: server.gate,
   });
   server.setAddresses([api.address]);
   const dir = await mkdtemp(join(tmpdir(), "signet-served-"));

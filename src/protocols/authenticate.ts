@@ -1,15 +1,13 @@
 // Who calls: the certificate that TLS asked for and did not demand, judged by our own validator once a session, and on
 // every call by the clock, the deny list and the record of its serial.
-import type { TrustState, TrustView } from "../../authority/trust-state.ts";
-import { type Caller, callerOf } from "../../issuing/caller.ts";
-import type { Clock } from "../../platform/clock.ts";
-import { CaError } from "../../registry/ca-error.ts";
-import { storeFailure } from "../../registry/committed.ts";
-import { recordedCertificate } from "../../registry/joining.ts";
-import { findNode } from "../../registry/nodes.ts";
-import type { DenyList } from "../../spiffe/deny.ts";
-import { judgeSvid, type SvidVerdict } from "../../spiffe/svid.ts";
-import type { Store } from "../../store/store.ts";
+import type { TrustState, TrustView } from "../authority/trust-state.ts";
+import { type Caller, callerOf } from "../issuing/caller.ts";
+import type { Clock } from "../platform/clock.ts";
+import { storeFailure } from "../registry/committed.ts";
+import { recordedCertificate } from "../registry/joining.ts";
+import type { DenyList } from "../spiffe/deny.ts";
+import { judgeSvid, type SvidVerdict } from "../spiffe/svid.ts";
+import type { Store } from "../store/store.ts";
 
 /** One TLS session, as the listener knows it; the verdict on its certificate is kept with it. */
 export interface Session {
@@ -67,28 +65,4 @@ async function fromStore<T>(reading: Promise<T>): Promise<T> {
   } catch (error) {
     throw storeFailure(error);
   }
-}
-
-/** What anybody but a living agent is answered. */
-export function noAgent(): CaError {
-  return new CaError("unauthenticated", "this call needs a living agent certificate of this trust domain", {
-    cure: "signet agent --join-file FILE",
-  });
-}
-
-/** Demands an agent that is a member. Throws CaError "unauthenticated", "denied" `node_banned`. */
-export async function demandAgent(
-  deps: AuthenticateDeps,
-  session: Session,
-): Promise<Extract<Caller, { kind: "agent" }>> {
-  const caller = await authenticate(deps, session);
-  if (caller.kind !== "agent") throw noAgent();
-  const node = await findNode(deps.store, caller.id);
-  if (node === undefined || node.value.state !== "member") {
-    const state = node?.value.state ?? "unknown";
-    throw new CaError("denied", `${caller.id} is ${state}`, {
-      rule: state === "banned" ? "node_banned" : "node_unknown",
-    });
-  }
-  return caller;
 }

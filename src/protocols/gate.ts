@@ -1,0 +1,110 @@
+// Who may call what on the api listener: judged once a call, before its message is read, and handed to the handler.
+import type { Caller } from "../issuing/caller.ts";
+import { CaError } from "../registry/ca-error.ts";
+import { findNode } from "../registry/nodes.ts";
+import { type AuthenticateDeps, authenticate, endOfSession, type Session } from "./authenticate.ts";
+
+/** The callers of a method. `anyone` is not even looked at. */
+export type MayCall = "anyone" | "agent";
+
+/** One rule for each method of a service: a new method does not compile without. */
+export type MayCallTable<Service> = { readonly [method in keyof Service]: MayCall };
+
+/** What a handler and the listener in front of it both hold of one call: grpc-js passes this very object on. */
+export interface AdmittedCall {
+  readonly metadata: object;
+}
+
+export interface Gate {
+  /** Whether everybody may call this method. */
+  readonly isOpen: (path: string) => boolean;
+  /** Judges who calls, now. Throws CaError "unauthenticated", "denied" and what the store answers. */
+  readonly judge: (path: string, session: Session) => Promise<Caller>;
+  /** The same, and remembers it for the handler of this call. */
+  readonly admit: (call: AdmittedCall, path: string, session: Session) => Promise<void>;
+  /**
+   * Judges anew a call that was admitted a while ago, or before trust changed: its peer may have kept the request back.
+   * Undefined when there is nothing to judge.
+   */
+  readonly confirm: (call: AdmittedCall) => Promise<void> | undefined;
+  /** Who calls. Throws TypeError for a call that was not admitted: no handler may run without. */
+  readonly callerOf: (call: AdmittedCall) => Caller;
+}
+
+export interface GateDeps extends AuthenticateDeps {
+  /** By the path of each method. */
+  readonly rules: ReadonlyMap<string, MayCall>;
+}
+
+/** So long an admission is taken for now, while trust is the same and no certificate has ended, milliseconds. */
+const freshMs = 1000;
+
+export function createGate(deps: GateDeps): Gate {
+  interface Admission {
+    readonly caller: Caller;
+    readonly path: string;
+    readonly session: Session;
+    readonly on: unknown;
+    readonly atMs: number;
+  }
+  const admissions = new WeakMap<object, Admission>();
+  const judge = async (path: string, session: Session): Promise<Caller> => {
+    const rule = deps.rules.get(path);
+    if (rule === "anyone") return { kind: "anonymous" };
+    return demandAgent(deps, session);
+  };
+  const admit: Gate["admit"] = async ({ metadata }, path, session) => {
+    const on = deps.state.view();
+    const atMs = deps.clock.monotonicMs();
+    const caller = await judge(path, session);
+    admissions.set(metadata, { caller, path, session, on, atMs });
+  };
+  return {
+    isOpen: (path) => deps.rules.get(path) === "anyone",
+    judge,
+    admit,
+    confirm: (call) => {
+      const held = admissions.get(call.metadata);
+      if (held === undefined) return Promise.reject(new TypeError("a call that was not admitted is confirmed"));
+      const fresh =
+        held.on === deps.state.view() &&
+        deps.clock.monotonicMs() - held.atMs <= freshMs &&
+        deps.clock.now() <= endOfSession(held.session);
+      return fresh ? undefined : admit(call, held.path, held.session);
+    },
+    callerOf: ({ metadata }) => {
+      const held = admissions.get(metadata);
+      if (held === undefined) throw new TypeError("a handler runs for a call that was not admitted");
+      return held.caller;
+    },
+  };
+}
+
+/** The rules of a service by the paths of its methods. */
+export function rulesOf<Service extends { readonly [method: string]: { readonly path: string } }>(
+  service: Service,
+  table: { readonly [method in keyof Service]: MayCall },
+): readonly (readonly [string, MayCall])[] {
+  return Object.entries(service).map(([method, { path }]) => [path, table[method as keyof Service]]);
+}
+
+/** What anybody but a living agent is answered. */
+export function noAgent(): CaError {
+  return new CaError("unauthenticated", "this call needs a living agent certificate of this trust domain", {
+    cure: "signet agent --join-file FILE",
+  });
+}
+
+/** Demands an agent that is a member. Throws CaError "unauthenticated", "denied" `node_banned`. */
+async function demandAgent(deps: AuthenticateDeps, session: Session): Promise<Extract<Caller, { kind: "agent" }>> {
+  const caller = await authenticate(deps, session);
+  if (caller.kind !== "agent") throw noAgent();
+  const node = await findNode(deps.store, caller.id);
+  if (node === undefined || node.value.state !== "member") {
+    const state = node?.value.state ?? "unknown";
+    throw new CaError("denied", `${caller.id} is ${state}`, {
+      rule: state === "banned" ? "node_banned" : "node_unknown",
+    });
+  }
+  return caller;
+}

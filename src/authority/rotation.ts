@@ -132,7 +132,8 @@ async function newIntermediate(
       at: now,
       action: "authority.prepare",
       subject: name,
-      after: { keyId: record.keyId, parent: record.parent },
+      before: { active: active.record.name },
+      after: { name, state: record.state, keyId: record.keyId, parent: record.parent, keyType },
     }),
   ];
 }
@@ -222,7 +223,13 @@ async function retire(deps: RotationDeps, authority: Authority): Promise<void> {
     ),
     update(trust, { ...view.trust.value, deniedSequence: view.trust.value.deniedSequence + 1n }, view.trust.revision),
     ...(crl === undefined ? [] : [remove(crls, crl.value.authority, crl.revision)]),
-    audited(deps, serverActor, { at: now, action: "authority.retire", subject: authority.record.name }),
+    audited(deps, serverActor, {
+      at: now,
+      action: "authority.retire",
+      subject: authority.record.name,
+      before: { state: authority.record.state },
+      after: { state: "retired" },
+    }),
   ]);
   if (!result.done) return; // Somebody changed it: the next look decides anew.
   await deps.keys.destroy(authority.record.name);

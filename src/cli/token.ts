@@ -35,6 +35,7 @@ export function addToken(program: Command, declare: Declare): void {
     .option("--agent <NAME>", "name of the node, or its SPIFFE ID")
     .option("--ttl <DURATION>", "how long it may be used (default: 10m)", life("--ttl"))
     .option("--address <HOST:PORT>", "where the node reaches the server; may be repeated", each)
+    .option("--reason <TEXT>", "why, for the audit log")
     .action(declare.run(createToken));
   declare
     .verb(token, "list", {
@@ -59,6 +60,7 @@ interface CreateFlags {
   readonly agent: string;
   readonly ttl?: number;
   readonly address?: readonly string[];
+  readonly reason?: string;
 }
 
 async function createToken(cli: Cli, flags: CreateFlags): Promise<ExitCode> {
@@ -69,6 +71,7 @@ async function createToken(cli: Cli, flags: CreateFlags): Promise<ExitCode> {
       addresses: [...(flags.address ?? [])],
       replace: false,
       fingerprint: "",
+      reason: flags.reason ?? "",
     });
     const { token, joinString, addresses } = answer;
     if (cli.print.format !== "table") {

@@ -78,7 +78,11 @@ export function unary<Request, Response>(
 export function serverStream<Request, Response>(
   deps: CallDeps,
   table: StatusTable,
-  answers: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,
+  answers: (
+    request: Request,
+    signal: AbortSignal,
+    call: ServerWritableStream<Request, Response>,
+  ) => AsyncIterable<Response>,
 ): (call: ServerWritableStream<Request, Response>) => void {
   return (call) => {
     const gone = new AbortController();
@@ -86,7 +90,7 @@ export function serverStream<Request, Response>(
     call.on("error", () => gone.abort());
     void (async () => {
       try {
-        for await (const answer of answers(call.request, gone.signal)) {
+        for await (const answer of answers(call.request, gone.signal, call)) {
           if (gone.signal.aborted) return;
           if (!call.write(answer)) await drained(call, gone.signal);
         }

@@ -153,7 +153,13 @@ export async function deleteEntry(
   const now = deps.clock.now();
   const record: EntryRecord = { ...held.value, updatedAt: now.getTime(), deletedAt: now.getTime() };
   return changed(deps, held, record, [
-    audited(deps, actor, { at: now, action: "entry.delete", subject: record.entryId, before: held.value }),
+    audited(deps, actor, {
+      at: now,
+      action: "entry.delete",
+      subject: record.entryId,
+      before: held.value,
+      after: record,
+    }),
   ]);
 }
 

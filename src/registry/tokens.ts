@@ -69,7 +69,7 @@ export async function createToken(
   };
   const result = await commit(deps.store, [
     putIfAbsent(tokens, token),
-    audited(deps, actor, { at: now, action: "token.create", subject: token.tokenId, after: { subject, ttlSeconds } }),
+    audited(deps, actor, { at: now, action: "token.create", subject: token.tokenId, after: auditedToken(token) }),
   ]);
   if (!result.done) throw new CaError("internal", "a secret was drawn twice");
   const joinString = encodeJoinString({
@@ -108,10 +108,22 @@ export async function revokeToken(deps: TokenDeps, tokenId: string, actor: Actor
   const revoked: TokenRecord = { ...held.value, revokedAt: now.getTime() };
   const result = await commit(deps.store, [
     update(tokens, revoked, held.revision),
-    audited(deps, actor, { at: now, action: "token.revoke", subject: revoked.tokenId }),
+    audited(deps, actor, {
+      at: now,
+      action: "token.revoke",
+      subject: revoked.tokenId,
+      before: auditedToken(held.value),
+      after: auditedToken(revoked),
+    }),
   ]);
   if (!result.done) return revokeToken(deps, tokenId, actor);
   return revoked;
+}
+
+/** What the audit trail keeps of a join string: nothing that finds or proves its secret. */
+function auditedToken(token: TokenRecord): Omit<TokenRecord, "secretSha256" | "used"> {
+  const { secretSha256: _, used: __, ...rest } = token;
+  return rest;
 }
 
 /** The join string of a secret that was made for this subject, in whatever state. Throws "token_unknown". */

@@ -173,6 +173,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
   const admin: AdminDeps = {
     ...common,
     ...entries,
+    nameOfCaller: () => "local",
     rotation,
     line,
     steps,

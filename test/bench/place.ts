@@ -116,7 +116,7 @@ async function joinAgents(
       const agent = `agent-${number}`;
       const token = await callUnary(
         admin.createToken.bind(admin),
-        { agent, ttlSeconds: 600, addresses: [], replace: false, fingerprint: "" },
+        { agent, ttlSeconds: 600, addresses: [], replace: false, fingerprint: "", reason: "" },
         { deadlineMs, signal },
       );
       const directory = join(folder, agent);

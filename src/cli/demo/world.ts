@@ -202,7 +202,14 @@ async function startAgent(
     { mode: 0o600 },
   );
   const { joinString } = await options.admin(`cannot create a join string for agent ${name}`, (peer) =>
-    peer.call("createToken", { agent: name, ttlSeconds: 60, addresses: [], replace: false, fingerprint: "" }),
+    peer.call("createToken", {
+      agent: name,
+      ttlSeconds: 60,
+      addresses: [],
+      replace: false,
+      fingerprint: "",
+      reason: "",
+    }),
   );
   const agent = crew.start({
     name: `agent ${name}`,

@@ -1,9 +1,14 @@
 import type { Actor } from "../../audit/audit.ts";
 import { CaError } from "../../registry/ca-error.ts";
+import type { AdmittedCall } from "../gate.ts";
+import type { AdminDeps } from "./handler.ts";
 
-/** Who speaks on the unix socket: whoever may enter the data directory. */
-export function localActor(reason: string): Actor {
-  if (reason.length > 512)
-    throw new CaError("bad_request", `a reason has at most 512 characters, got ${reason.length}`);
-  return { name: "local", reason };
+const maxReason = 512;
+
+/** Who makes this call and why, for the audit event. Throws "bad_request" for a reason that is too long. */
+export function actorOf(deps: Pick<AdminDeps, "nameOfCaller">, call: AdmittedCall, reason: string): Actor {
+  if (reason.length > maxReason) {
+    throw new CaError("bad_request", `a reason has at most ${maxReason} characters, got ${reason.length}`);
+  }
+  return { name: deps.nameOfCaller(call), reason };
 }

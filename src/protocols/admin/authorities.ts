@@ -4,6 +4,7 @@ import type {
   Authority as WireAuthority,
 } from "../../../proto/gen/signet/v1/admin.ts";
 import { RotateStep, AuthorityState as WireState } from "../../../proto/gen/signet/v1/admin.ts";
+import type { Actor } from "../../audit/audit.ts";
 import type { Authority } from "../../authority/authority.ts";
 import { lastLeafEnds, liveLeaves, movedFrom } from "../../authority/leaves.ts";
 import { prepareIntermediate, stepsToCome, waitingFor } from "../../authority/rotation.ts";
@@ -15,7 +16,7 @@ import type { AuthorityState } from "../../store/collections/authorities.ts";
 import { serverStream, unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
 import { bundleToWire } from "../trust-to-wire.ts";
-import { localActor } from "./actor.ts";
+import { actorOf } from "./actor.ts";
 import { announced } from "./announced.ts";
 import type { AdminDeps } from "./handler.ts";
 
@@ -39,7 +40,9 @@ export function authorityMethods(deps: AdminDeps): Pick<AdminServiceServer, Meth
       const authority = findAuthority(deps.state.view(), request.name);
       return { authority: await authorityToWire(deps, authority, await stepsToCome(deps.rotation)) };
     }),
-    rotateAuthority: serverStream(deps, grpcTable, (request, signal) => rotate(deps, request, signal)),
+    rotateAuthority: serverStream(deps, grpcTable, (request, signal, call) =>
+      rotate(deps, request, { signal, by: actorOf(deps, call, request.reason) }),
+    ),
     getTrustBundle: unary(deps, grpcTable, async () => ({ bundle: bundleToWire(deps.state.view().bundle) })),
   };
 }
@@ -47,13 +50,8 @@ export function authorityMethods(deps: AdminDeps): Pick<AdminServiceServer, Meth
 /** Prepares, waits for the activation that the server itself does, and where asked watches the leaves move. */
 async function* rotate(
   deps: AdminDeps,
-  request: {
-    readonly rootKeyPem: Uint8Array;
-    readonly watch: boolean;
-    readonly reason: string;
-    readonly keyType: string;
-  },
-  signal: AbortSignal,
+  request: { readonly rootKeyPem: Uint8Array; readonly watch: boolean; readonly keyType: string },
+  { signal, by }: { readonly signal: AbortSignal; readonly by: Actor },
 ): AsyncIterable<RotateAuthorityResponse> {
   const keyType = keyTypes.find((type) => type === request.keyType);
   if (keyType === undefined && request.keyType !== "") {
@@ -70,7 +68,7 @@ async function* rotate(
       ...(keyType === undefined ? {} : { keyType }),
       ...(request.rootKeyPem.length === 0 ? {} : { rootSigner: deps.rootSigner(request.rootKeyPem) }),
     },
-    localActor(request.reason),
+    by,
   );
   deps.lookNow();
   const answer = async (

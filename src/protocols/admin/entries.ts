@@ -13,7 +13,7 @@ import { nodes } from "../../store/collections/nodes.ts";
 import type { Stored } from "../../store/store.ts";
 import { serverStream, unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
-import { localActor } from "./actor.ts";
+import { actorOf } from "./actor.ts";
 import { announced } from "./announced.ts";
 import type { AdminDeps } from "./handler.ts";
 import { agentIdOf } from "./ids.ts";
@@ -24,7 +24,7 @@ type Methods = "createEntry" | "listEntries" | "getEntry" | "updateEntry" | "del
 
 export function entryMethods(deps: AdminDeps): Pick<AdminServiceServer, Methods> {
   return {
-    createEntry: unary(deps, grpcTable, async (request) => {
+    createEntry: unary(deps, grpcTable, async (request, call) => {
       const made = await createEntry(
         deps,
         {
@@ -36,7 +36,7 @@ export function entryMethods(deps: AdminDeps): Pick<AdminServiceServer, Methods>
           hint: request.hint,
           ...(request.ttlSeconds === 0 ? {} : { ttlSeconds: request.ttlSeconds }),
         },
-        localActor(request.reason),
+        actorOf(deps, call, request.reason),
       );
       return { entry: await entryState(deps, made) };
     }),
@@ -55,20 +55,20 @@ export function entryMethods(deps: AdminDeps): Pick<AdminServiceServer, Methods>
     getEntry: unary(deps, grpcTable, async (request) => ({
       entry: await entryState(deps, await getEntry(deps, request.entry)),
     })),
-    updateEntry: unary(deps, grpcTable, async (request) => {
+    updateEntry: unary(deps, grpcTable, async (request, call) => {
       const held = await getEntry(deps, request.entry);
       expectHeld(held, request.expectedRevision);
       return {
         entry: await entryState(
           deps,
-          await updateEntry(deps, held, changeOf(held.value, request), localActor(request.reason)),
+          await updateEntry(deps, held, changeOf(held.value, request), actorOf(deps, call, request.reason)),
         ),
       };
     }),
-    deleteEntry: unary(deps, grpcTable, async (request) => {
+    deleteEntry: unary(deps, grpcTable, async (request, call) => {
       const held = await getEntry(deps, request.entry);
       expectHeld(held, request.expectedRevision);
-      const entry = await entryState(deps, await deleteEntry(deps, held, localActor(request.reason)));
+      const entry = await entryState(deps, await deleteEntry(deps, held, actorOf(deps, call, request.reason)));
       return { entry, revoked: [], deniedSequence: 0n };
     }),
     watchEntry: serverStream(deps, grpcTable, (request, signal) => watchEntry(deps, request, signal)),

@@ -7,6 +7,7 @@ import type { LineDeps } from "../../issuing/line.ts";
 import type { EntryDeps } from "../../registry/entries.ts";
 import type { TokenDeps } from "../../registry/tokens.ts";
 import type { Signer } from "../../x509/signature.ts";
+import type { AdmittedCall } from "../gate.ts";
 import type { CallDeps } from "../grpc-call.ts";
 import { authorityMethods } from "./authorities.ts";
 import { certificateMethods } from "./certificates.ts";
@@ -27,6 +28,8 @@ export interface LastHour {
 
 export interface AdminDeps extends CallDeps, EntryDeps, TokenDeps {
   readonly state: TrustState;
+  /** How the audit trail names who makes a call: a SPIFFE ID, or "local" on the unix socket. */
+  readonly nameOfCaller: (call: AdmittedCall) => string;
   readonly rotation: RotationDeps;
   readonly line: LineDeps;
   readonly steps: Pick<IssueSteps, "parse">;

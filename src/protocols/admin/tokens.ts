@@ -6,7 +6,7 @@ import { createToken, revokeToken, sha256Hex, type TokenState, tokenState } from
 import { type TokenRecord, tokens } from "../../store/collections/tokens.ts";
 import { unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
-import { localActor } from "./actor.ts";
+import { actorOf } from "./actor.ts";
 import type { AdminDeps } from "./handler.ts";
 import { agentIdOf } from "./ids.ts";
 import { continued, page, pageSize } from "./paging.ts";
@@ -23,7 +23,7 @@ const defaultTtlSeconds = 600;
 export function tokenMethods(deps: AdminDeps): Pick<AdminServiceServer, "createToken" | "listTokens" | "revokeToken"> {
   const toWire = (token: TokenRecord): Token => tokenToWire(token, deps.clock.now());
   return {
-    createToken: unary(deps, grpcTable, async (request) => {
+    createToken: unary(deps, grpcTable, async (request, call) => {
       const addresses = request.addresses.length > 0 ? request.addresses.map(checkAddress) : [...deps.addresses()];
       for (const address of addresses) refuseWildcard(address);
       if (addresses.length === 0) {
@@ -44,7 +44,7 @@ export function tokenMethods(deps: AdminDeps): Pick<AdminServiceServer, "createT
           addresses,
           rootPins: roots.map((root) => Buffer.from(sha256Hex(root.certificate.raw), "hex")),
         },
-        localActor(""),
+        actorOf(deps, call, request.reason),
       );
       return { token: toWire(made.token), joinString: made.joinString, addresses };
     }),
@@ -55,8 +55,8 @@ export function tokenMethods(deps: AdminDeps): Pick<AdminServiceServer, "createT
       );
       return { tokens: found.items.map(({ value }) => toWire(value)), nextPageToken: found.next };
     }),
-    revokeToken: unary(deps, grpcTable, async (request) => ({
-      token: toWire(await revokeToken(deps, request.tokenId, localActor(request.reason))),
+    revokeToken: unary(deps, grpcTable, async (request, call) => ({
+      token: toWire(await revokeToken(deps, request.tokenId, actorOf(deps, call, request.reason))),
     })),
   };
 }

@@ -65,6 +65,7 @@ test("CreateToken gives a string with the server's address and pins, ListTokens 
     addresses: [],
     replace: false,
     fingerprint: "",
+    reason: "",
   });
   const parsed = parseJoinString(made.joinString);
   expect(parsed).toMatchObject({ subject: served.agent("one"), addresses: [served.api.address] });
@@ -77,6 +78,7 @@ test("CreateToken gives a string with the server's address and pins, ListTokens 
     addresses: ["ca.test:7443"],
     replace: false,
     fingerprint: "",
+    reason: "",
   });
   const { tokens } = await called(admin.listTokens.bind(admin), { pageSize: 0, pageToken: "" });
   expect(tokens.map(({ spiffeId }) => spiffeId)).toEqual([served.agent("two"), served.agent("one")]);
@@ -97,6 +99,7 @@ test("CreateToken gives a string with the server's address and pins, ListTokens 
         addresses: [...request.addresses],
         replace: false,
         fingerprint: "",
+        reason: "",
       }),
     );
     expect(refused).toMatchObject({ code, grpcCode: status.INVALID_ARGUMENT });

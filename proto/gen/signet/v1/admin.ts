@@ -235,6 +235,7 @@ export interface CreateTokenRequest {
   replace: boolean;
   /** SHA-256 of the factory certificate (DER) that the node will show, lower-case hex; the string has no secret then. */
   fingerprint: string;
+  reason: string;
 }
 
 export interface CreateTokenResponse {
@@ -1515,7 +1516,7 @@ export const Token: MessageFns<Token> = {
 };
 
 function createBaseCreateTokenRequest(): CreateTokenRequest {
-  return { agent: "", ttlSeconds: 0, addresses: [], replace: false, fingerprint: "" };
+  return { agent: "", ttlSeconds: 0, addresses: [], replace: false, fingerprint: "", reason: "" };
 }
 
 export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
@@ -1534,6 +1535,9 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
     }
     if (message.fingerprint !== "") {
       writer.uint32(42).string(message.fingerprint);
+    }
+    if (message.reason !== "") {
+      writer.uint32(50).string(message.reason);
     }
     return writer;
   },
@@ -1591,6 +1595,14 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
             message.fingerprint = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1613,6 +1625,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
     message.addresses = object.addresses?.map((e) => e) || [];
     message.replace = object.replace ?? false;
     message.fingerprint = object.fingerprint ?? "";
+    message.reason = object.reason ?? "";
     return message;
   },
 };

@@ -230,6 +230,7 @@ const otherVariables: readonly string[] = [
     "DRAIN",
   ],
   ...["LIMITS_CONNECTIONS", "LIMITS_ANONYMOUS_CONNECTIONS", "LIMITS_HANDSHAKE", "LIMITS_ANONYMOUS_LIFE"],
+  ...["STORE_MARK", "STORE_RESERVE", "STORE_SCRUB_EVERY", "STORE_SCRUB_RATE"],
 ].map((name) => `SIGNET_${name}`);
 
 /** Dotted paths of the settings that can be variables and flags. */

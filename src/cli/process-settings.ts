@@ -56,6 +56,10 @@ const otherPaths: readonly string[] = [
   "limits.anonymous_connections",
   "limits.handshake",
   "limits.anonymous_life",
+  "store.mark",
+  "store.reserve",
+  "store.scrub_every",
+  "store.scrub_rate",
 ];
 
 /** Variables of the command line itself, which no process knows. */

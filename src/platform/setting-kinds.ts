@@ -78,6 +78,31 @@ export function duration(range: { readonly leastSeconds?: number; readonly mostS
   };
 }
 
+const units: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/** A size such as `256MiB`, in octets. */
+export function size(range: { readonly leastOctets: number; readonly mostOctets: number }): Kind<number> {
+  const { leastOctets, mostOctets } = range;
+  return {
+    json: { type: "string", pattern: "^(0|\\d+(B|KiB|MiB|GiB))$", examples: ["64MiB", "1GiB"] },
+    read: (raw, complain) => {
+      const text = scalarText(raw, complain, "a size such as 256MiB");
+      const [, digits = "", unit = "B"] = /^(\d{1,12})(B|KiB|MiB|GiB)$/.exec(text === "0" ? "0B" : text) ?? [];
+      if (digits === "") return complain(`must be a size such as 256MiB, in B, KiB, MiB or GiB, got ${foreign(text)}`);
+      const octets = Number(digits) * (units[unit] ?? 1);
+      if (octets < leastOctets) return complain(`must be ${writeSize(leastOctets)} at least, got ${text}`);
+      if (octets > mostOctets) return complain(`must be ${writeSize(mostOctets)} at most, got ${text}`);
+      return octets;
+    },
+  };
+}
+
+function writeSize(octets: number): string {
+  const [unit = "B", octetsOfUnit = 1] =
+    Object.entries(units).findLast(([, each]) => octets >= each && octets % each === 0) ?? [];
+  return octets === 0 ? "0" : `${octets / octetsOfUnit}${unit}`;
+}
+
 /** `host:port`, kept as text. */
 export const address: Kind<string> = {
   json: { type: "string", examples: ["127.0.0.1:7443", "[::1]:7443", "ca.prod.example:7443"] },

@@ -5,7 +5,7 @@ import { AddressError, formatAddress, isHostName, isWildcard, parseAddress } fro
 import { type ConfigInput, loadConfig, readConfigFile, textPaths } from "../platform/config-file.ts";
 import { configJsonSchema, configText } from "../platform/config-text.ts";
 import { type LogFormat, type LogLevel, logFormats, logLevels } from "../platform/logger.ts";
-import { address, anyText, duration, number, oneOf, parsed, texts } from "../platform/setting-kinds.ts";
+import { address, anyText, duration, number, oneOf, parsed, size, texts } from "../platform/setting-kinds.ts";
 import {
   group,
   type JsonSchema,
@@ -136,6 +136,30 @@ const root = group(
       },
       { help: "what strangers may use" },
     ),
+    store: group(
+      {
+        mark: optional(
+          anyText,
+          "file that says which commit was the last, outside the store; DATA/store.mark by default",
+        ),
+        reserve: withDefault(
+          size({ leastOctets: 0, mostOctets: 2 ** 40 }),
+          "256MiB",
+          "free space below which nothing is issued; 0 = issue to the end",
+        ),
+        scrub_every: withDefault(
+          duration({ leastSeconds: 60 }),
+          "7d",
+          "how often everything that is stored is read and checked",
+        ),
+        scrub_rate: withDefault(
+          size({ leastOctets: 2 ** 16, mostOctets: 2 ** 40 }),
+          "16MiB",
+          "how much of the store is checked in a second",
+        ),
+      },
+      { help: "the embedded store" },
+    ),
     key_passphrase_file: optional(anyText, "file with the passphrase of the keys in the data directory"),
     log: group(
       {
@@ -194,6 +218,15 @@ export interface ServerConfig {
     readonly anonymousConnections: number;
     readonly handshakeSeconds: number;
     readonly anonymousLifeSeconds: number;
+  };
+  readonly store: {
+    /** Path of the continuity mark; undefined: DATA/store.mark. */
+    readonly mark: string | undefined;
+    /** 0: none. */
+    readonly reserveOctets: number;
+    readonly scrubEverySeconds: number;
+    /** A second. */
+    readonly scrubOctets: number;
   };
   readonly keyPassphraseFile: string | undefined;
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
@@ -308,6 +341,12 @@ function fromSnake(read: Snake): ServerConfig {
       anonymousConnections: limits.anonymous_connections,
       handshakeSeconds: limits.handshake,
       anonymousLifeSeconds: limits.anonymous_life,
+    },
+    store: {
+      mark: read.store.mark,
+      reserveOctets: read.store.reserve,
+      scrubEverySeconds: read.store.scrub_every,
+      scrubOctets: read.store.scrub_rate,
     },
     keyPassphraseFile: read.key_passphrase_file,
     log: read.log,

@@ -49,6 +49,9 @@ export interface InitResult {
   readonly encrypted: boolean;
 }
 
+/** The store's mark in the data directory: beside the store, so that an old store put back does not bring it along. */
+export const storeMarkName = "store.mark";
+
 /** The format of a server's data directory. */
 export const serverDataVersion = 1;
 
@@ -85,7 +88,7 @@ export async function initTrustDomain(options: InitOptions): Promise<InitResult>
     async (building) => {
       const keys = await diskKeys({ dir: building.file("keys"), random, passphrase });
       const outside = memoryKeys();
-      const store = await createLevelStore(building.file("store"), { clock });
+      const store = await createLevelStore(building.file("store"), { clock, mark: building.file(storeMarkName) });
       try {
         const rootKeys = options.rootKeyOut === undefined ? keys : outside;
         made = await establish(

@@ -13,12 +13,12 @@ import { systemRandom } from "../platform/random.ts";
 import { onSignals } from "../platform/shutdown.ts";
 import { createTasks } from "../platform/tasks.ts";
 import { withCache } from "../store/cache.ts";
-import { openLevelStore } from "../store/level.ts";
 import { type LoadedServerConfig, loadServerConfig, type ServerConfig, serverConfigText } from "./config.ts";
 import { serverDataVersion } from "./init.ts";
 import { listenAdmin } from "./listeners/admin-socket.ts";
 import { type ApiListener, listenApi } from "./listeners/api.ts";
 import { sampleTrust } from "./metrics.ts";
+import { openStore, withCure } from "./opening.ts";
 import { makeOwnCertificate, type OwnCertificate, type OwnCertificateDeps, rootsPem } from "./own-certificate.ts";
 import { readiness } from "./readiness.ts";
 import { crlUpkeep, fleetUpkeep, onTrustChange, pruneUpkeep, repeat, rotationUpkeep } from "./upkeep.ts";
@@ -54,8 +54,9 @@ export async function runServer(options: RunServerOptions): Promise<number> {
   const passphrase =
     config.keyPassphraseFile === undefined ? undefined : await readPassphraseFile(config.keyPassphraseFile);
   let isServing = false;
-  const level = await openLevelStore(dataDir.file("store"), {
+  const level = await openStore(dataDir, {
     clock: systemClock,
+    mark: config.store.mark,
     onEvent: (event) => {
       if (event.kind === "group_stored") log[isServing ? "info" : "debug"]({ ...event }, "group stored");
       else log.warn({ ...event }, "store");
@@ -104,6 +105,8 @@ export async function runServer(options: RunServerOptions): Promise<number> {
     log.info({ ...listen, version: buildInfo.version, trustDomain: config.trustDomain }, "serving");
     log.info({ signal: await ended }, "draining");
     parts.serving.set(false);
+  } catch (error) {
+    throw withCure(error, dataDir);
   } finally {
     stopping.abort();
     await Promise.all(listeners.map((listener) => listener.drain(config.drainSeconds * 1000)));

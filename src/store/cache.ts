@@ -12,6 +12,7 @@ import type {
   ScanRange,
   Store,
   Stored,
+  StoreHealth,
   StoreStats,
 } from "./store.ts";
 
@@ -104,7 +105,7 @@ class CachedStore implements Store {
     return this.#store.stats();
   }
 
-  health(): { readonly ok: boolean; readonly detail: string } {
+  health(): StoreHealth {
     return this.#store.health();
   }
 

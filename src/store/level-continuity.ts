@@ -1,9 +1,9 @@
 // Commit numbers without a gap. LevelDB can lose a stretch in the middle of its log without a word; so every batch puts a
 // record under its own number, and opening refuses a store in which one of the kept numbers is missing. Kept are as many
-// as cover both logs that can exist: what has left the logs is in tables, synced. A tail that was cut off needs a mark
-// outside the store; within one process `atLeast` does that.
+// as cover both logs that can exist: what has left the logs is in tables, synced. A tail that was cut off is found by the
+// mark outside the store (level-mark.ts), and within one process by the last number acknowledged: both are `atLeast`.
 //
-// Each batch: c/N {"first", "octets"} · m/state {"commit", "counts"} · the deletion of numbers no longer kept.
+// Each batch: c/N {"first", "octets"} · m/state {"commit", "counts", "marked"?} · the deletion of numbers no longer kept.
 // The revision of the commit record's envelope is the highest revision given out up to then.
 
 import { type Engine, type EngineBatch, LOG_OCTETS, reasonOf } from "./level-engine.ts";
@@ -24,6 +24,8 @@ export interface Continuity {
   readonly number: number;
   readonly revision: number;
   readonly counts: ReadonlyMap<string, number>;
+  /** Whether the store has a mark outside, without which it is not served. */
+  readonly marked: boolean;
   /** Commit numbers kept, oldest first, each with the octets written before it; shared by successors, appended to. */
   readonly kept: KeptNumbers;
 }
@@ -80,7 +82,7 @@ export class KeptNumbers {
 
 /** What precedes the first batch of a new store. */
 export function noContinuity(): Continuity {
-  return { number: 0, revision: 0, counts: new Map(), kept: new KeptNumbers(1, []) };
+  return { number: 0, revision: 0, counts: new Map(), marked: false, kept: new KeptNumbers(1, []) };
 }
 
 /** Puts the stamp of a new store into its first batch. */
@@ -100,7 +102,8 @@ export function putContinuity(batch: EngineBatch, last: Continuity, next: NextCo
   const number = last.number + 1;
   const counts = new Map(last.counts);
   for (const [name, gained] of next.counts) counts.set(name, (counts.get(name) ?? 0) + gained);
-  const state = octetsOf({ commit: number, counts: Object.fromEntries(counts) });
+  const { marked } = last;
+  const state = octetsOf({ commit: number, counts: Object.fromEntries(counts), ...(marked ? { marked } : {}) });
   const octets = last.kept.octets + next.octets + state.length + 256;
   const surplus = last.kept.surplus(octets);
   const { first } = last.kept;
@@ -109,7 +112,7 @@ export function putContinuity(batch: EngineBatch, last: Continuity, next: NextCo
   batch.put(STATE_KEY, seal(STATE_KEY, { version: META_VERSION, revision: next.revision, value: state }));
   return () => {
     last.kept.move(octets, surplus);
-    return { number, revision: next.revision, counts, kept: last.kept };
+    return { number, revision: next.revision, counts, marked, kept: last.kept };
   };
 }
 
@@ -129,7 +132,7 @@ export async function readContinuity(engine: Engine, atLeast = 0): Promise<Conti
   if (lastKey === undefined) throw new StoreError("damaged", "the store has no commit number");
   const number = commitNumber(lastKey);
   if (number < atLeast) {
-    throw new StoreError("damaged", `the store ends with commit ${number}, but commit ${atLeast} was made durable`);
+    throw new StoreError("damaged", `the store ends with commit ${number}, but commit ${atLeast} was acknowledged`);
   }
   const last = await readMeta(engine, lastKey);
   if (last === undefined) throw new StoreError("damaged", `commit ${number} went away while it was read`);
@@ -141,7 +144,8 @@ export async function readContinuity(engine: Engine, atLeast = 0): Promise<Conti
     throw new StoreError("damaged", `the last commit is ${number}, but the state is that of commit ${stated}`);
   }
   const counts = Object.entries((state.fields["counts"] ?? {}) as { readonly [name: string]: number });
-  return { number, revision: last.sealed.revision, counts: new Map(counts), kept };
+  const marked = state.fields["marked"] === true;
+  return { number, revision: last.sealed.revision, counts: new Map(counts), marked, kept };
 }
 
 // Starts at the oldest kept number: before it lie deleted ones, which are slow to run over.

@@ -1,7 +1,7 @@
 // Where things are: directories beside each other in the store's directory, and the keys inside the engine.
 //
 // DIR/db    the engine's files      DIR/guard  hard links to them while an opening is not verified
-// DIR/lock  taken by one process    (DIR/mark is kept free for a continuity mark outside the engine)
+// DIR/lock  taken by one process    (the mark, level-mark.ts, lies where its owner says, outside DIR)
 //
 // m/schema  {"version"} of this layout        m/state  last commit and the records of each collection
 // c/N       commit N, 16 hex digits           d/COLLECTION NUL KEY  a record

@@ -20,6 +20,7 @@ import { type Continuity, putContinuity } from "./level-continuity.ts";
 import { type Engine, isCorruption, type OpenEngine, reasonOf } from "./level-engine.ts";
 import type { Opened } from "./level-guard.ts";
 import { recordKey } from "./level-layout.ts";
+import type { Mark, OpenMark } from "./level-mark.ts";
 import { openRecord, scanEngine } from "./level-scan.ts";
 import { damaged, decodeStored } from "./record.ts";
 import { planScan } from "./scan-plan.ts";
@@ -33,8 +34,11 @@ import {
   type Store,
   type Stored,
   StoreError,
+  type StoreHealth,
   type StoreStats,
 } from "./store.ts";
+
+const MARK_SYNC_MS = 1000;
 
 /** What happens inside, for log and metrics. */
 export type LevelEvent =
@@ -44,7 +48,9 @@ export type LevelEvent =
   | { readonly kind: "reopen_failed"; readonly reason: string; readonly tried: number; readonly nextTryMs: number }
   | { readonly kind: "reopened"; readonly commit: number; readonly tried: number }
   /** The engine left out octets that belong to no acknowledged commit, as after a power cut. */
-  | { readonly kind: "engine_complained"; readonly complaint: string };
+  | { readonly kind: "engine_complained"; readonly complaint: string }
+  /** Told once until it works again; meanwhile a lost end of the log would not be found. */
+  | { readonly kind: "mark_failed"; readonly reason: string };
 
 export interface LevelStoreOptions {
   readonly clock: Clock;
@@ -55,6 +61,12 @@ export interface LevelStoreOptions {
   readonly reopenMs?: { readonly first: number; readonly longest: number };
   /** A write that takes longer makes `health` say no. */
   readonly slowWriteMs?: number;
+  /** File of the continuity mark, outside the store's directory; without it a lost end of the log is not found. */
+  readonly mark?: string;
+  /** Takes the store as it is whatever the mark says, and writes the mark anew. */
+  readonly acceptMark?: boolean;
+  /** Another way to open the mark, for tests that let it fail. */
+  readonly openMark?: OpenMark;
   /** Another engine, for tests that let it fail. */
   readonly openEngine?: OpenEngine;
 }
@@ -63,6 +75,7 @@ export interface LevelStoreDeps {
   /** The engine's directory. */
   readonly db: string;
   readonly lock: { release(): Promise<void> };
+  readonly mark?: Mark | undefined;
   /** A guarded open; throws "damaged" when the store ends before commit `atLeast`. */
   reopen(atLeast: number): Promise<Opened>;
 }
@@ -88,6 +101,8 @@ export class LevelStore implements Store {
   #closing: Promise<void> | undefined;
   #lastCommitAt: number | undefined;
   #writingSinceMs: number | undefined;
+  #markProblem: string | undefined;
+  #markSync: Promise<void> | undefined;
 
   constructor(deps: LevelStoreDeps, opened: Opened, options: LevelStoreOptions) {
     this.#deps = deps;
@@ -146,7 +161,13 @@ export class LevelStore implements Store {
     return { counts: Object.fromEntries(this.#continuity.counts), bytes, lastCommitAt: this.#lastCommitAt };
   }
 
-  health(): { readonly ok: boolean; readonly detail: string } {
+  health(): StoreHealth {
+    const mark = this.#markProblem;
+    const problems = mark === undefined ? [] : [{ what: mark, cure: "signet doctor" }];
+    return { ...this.#writable(), problems };
+  }
+
+  #writable(): Omit<StoreHealth, "problems"> {
     const state = this.#state;
     const now = this.#clock.monotonicMs();
     const secondsSince = (ms: number): string => `${Math.max(0, Math.round((now - ms) / 1000))} s`;
@@ -178,8 +199,41 @@ export class LevelStore implements Store {
         await state.engine.close();
       }
     } finally {
+      await this.#markSync;
+      await this.#deps.mark?.sync().catch(() => undefined);
+      await this.#deps.mark?.close().catch(() => undefined);
       await this.#deps.lock.release();
     }
+  }
+
+  // The commit is durable already: a mark that cannot be written makes it no less so.
+  async #markCommit(number: number): Promise<void> {
+    const { mark } = this.#deps;
+    if (mark === undefined) return;
+    try {
+      await mark.write(number);
+      this.#markSync ??= this.#syncMark(mark);
+      this.#markProblem = undefined;
+    } catch (cause) {
+      this.#markFailed(cause);
+    }
+  }
+
+  async #syncMark(mark: Mark): Promise<void> {
+    await this.#clock.sleep(MARK_SYNC_MS, { signal: this.#stop.signal, unref: true });
+    try {
+      await mark.sync();
+    } catch (cause) {
+      this.#markFailed(cause);
+    } finally {
+      this.#markSync = undefined;
+    }
+  }
+
+  #markFailed(cause: unknown): void {
+    const reason = `the mark ${this.#deps.mark?.path ?? ""} cannot be written: ${reasonOf(cause)}`;
+    if (this.#markProblem === undefined) this.#tell({ kind: "mark_failed", reason });
+    this.#markProblem = reason;
   }
 
   /** Stores a group; never throws. */
@@ -199,6 +253,7 @@ export class LevelStore implements Store {
       const next = putContinuity(batch, this.#continuity, { revision, counts, octets });
       await batch.write();
       this.#continuity = next();
+      await this.#markCommit(this.#continuity.number);
     } catch (cause) {
       return this.#writeFailed(commits, group, cause);
     } finally {
@@ -271,7 +326,7 @@ export class LevelStore implements Store {
     for (let tried = 1; !signal.aborted; tried++) {
       try {
         const opened = await this.#deps.reopen(this.#continuity.number);
-        this.#continuity = opened.continuity;
+        this.#continuity = { ...opened.continuity, marked: this.#continuity.marked };
         this.#revision = Math.max(this.#revision, opened.continuity.revision);
         this.#state = { kind: "open", engine: opened.engine };
         this.#tell({ kind: "reopened", commit: opened.continuity.number, tried });

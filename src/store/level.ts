@@ -21,6 +21,7 @@ import { noContinuity, putContinuity, putSchema, readContinuity } from "./level-
 import { isLocked, openEngine, openLock, reasonOf } from "./level-engine.ts";
 import { guardedOpen, type Opened, syncDirectory } from "./level-guard.ts";
 import { type LevelPaths, levelPaths } from "./level-layout.ts";
+import { type Mark, makeMark, openMark } from "./level-mark.ts";
 import { LevelStore, type LevelStoreOptions } from "./level-store.ts";
 import { type Store, StoreError } from "./store.ts";
 
@@ -39,13 +40,15 @@ export async function createLevelStore(dir: string, options: LevelStoreOptions):
     if (existsSync(paths.db) || existsSync(paths.guard)) {
       throw new StoreError("wrong_use", `there is a store in ${dir} already`);
     }
+    if (options.mark !== undefined) await makeMark(options.mark);
     await makeEngineFiles(paths, options);
   });
 }
 
 /**
  * Opens the store in `dir`; never makes one. Throws "unavailable" when another process uses it, when there is none, or
- * when it cannot be opened now; "damaged" when an acknowledged commit is missing; "wrong_use" when a newer program wrote it.
+ * when it cannot be opened now; "damaged" when an acknowledged commit is missing, or when that cannot be told because the
+ * mark is missing, damaged or a copy; "wrong_use" when a newer program wrote it.
  */
 export async function openLevelStore(dir: string, options: LevelStoreOptions): Promise<Store> {
   const paths = levelPaths(dir);
@@ -64,13 +67,49 @@ async function locked(paths: LevelPaths, options: LevelStoreOptions, prepare: ()
       verify: (engine) => readContinuity(engine, atLeast),
       pause: () => options.clock.sleep(TRY_PAUSE_MS),
     });
+  let mark: Mark | undefined;
   try {
     await prepare();
-    return new LevelStore({ db: paths.db, lock, reopen }, await reopen(0), options);
+    mark = options.mark === undefined ? undefined : await (options.openMark ?? openMark)(options.mark, options.clock);
+    const opened = await reopen(mark?.found.state === "whole" ? mark.found.number : 0);
+    const held = mark === undefined ? opened : await taken(opened, mark, options);
+    return new LevelStore({ db: paths.db, lock, mark, reopen }, held, options);
   } catch (cause) {
+    await mark?.close().catch(() => undefined);
     await lock.release().catch(() => undefined);
     if (cause instanceof StoreError) throw cause;
     throw new StoreError("unavailable", `the store in ${paths.dir} cannot be opened: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/** Takes a mark for an opened store: its own, or a new one for a store that has none. Throws "damaged". */
+async function taken(opened: Opened, mark: Mark, { acceptMark = false }: LevelStoreOptions): Promise<Opened> {
+  const { engine, continuity } = opened;
+  try {
+    const doubt = continuity.marked && !acceptMark ? doubtOf(mark) : undefined;
+    if (doubt !== undefined) throw new StoreError("damaged", doubt);
+    await mark.write(continuity.number);
+    await mark.sync();
+    return { ...opened, continuity: { ...continuity, marked: true } };
+  } catch (error) {
+    await engine.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+function doubtOf({ path, found }: Mark): string | undefined {
+  const unknown = "whether the newest commits are all there cannot be told";
+  switch (found.state) {
+    case "whole":
+      return undefined;
+    case "copied":
+      return `the store is a copy: its mark ${path}, commit ${found.number}, was written in another file; what was acknowledged after the copy was made is not in it`;
+    case "new":
+      return `the store's mark ${path} is empty: ${unknown}`;
+    case "missing":
+      return `the store's mark ${path} is missing: ${unknown}`;
+    case "damaged":
+      return `the store's mark ${path} is damaged: ${unknown}`;
   }
 }
 

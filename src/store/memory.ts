@@ -26,6 +26,7 @@ import {
   type Store,
   type Stored,
   StoreError,
+  type StoreHealth,
   type StoreStats,
 } from "./store.ts";
 
@@ -109,9 +110,9 @@ class MemoryStore implements Store {
     return { counts: Object.fromEntries(this.#counts), bytes: 0, lastCommitAt: this.#lastCommitAt };
   }
 
-  health(): { readonly ok: boolean; readonly detail: string } {
-    if (this.#closing !== undefined) return { ok: false, detail: "the store is closed" };
-    return { ok: true, detail: "in memory: nothing outlives the process" };
+  health(): StoreHealth {
+    if (this.#closing !== undefined) return { ok: false, detail: "the store is closed", problems: [] };
+    return { ok: true, detail: "in memory: nothing outlives the process", problems: [] };
   }
 
   close(): Promise<void> {

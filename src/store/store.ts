@@ -135,6 +135,18 @@ export interface StoreStats {
   readonly lastCommitAt: number | undefined;
 }
 
+/** What is wrong with a store that serves, and the command that helps. */
+export interface StoreProblem {
+  readonly what: string;
+  readonly cure: string;
+}
+
+export interface StoreHealth {
+  readonly ok: boolean;
+  readonly detail: string;
+  readonly problems: readonly StoreProblem[];
+}
+
 export interface Store {
   /** "level", "memory", later "postgres". */
   readonly kind: string;
@@ -152,8 +164,8 @@ export interface Store {
     options?: ScanOptions,
   ): AsyncIterable<ScanItem<T>>;
   stats(): Promise<StoreStats>;
-  /** Whether a write went through lately, or why not: the line of readyz. */
-  health(): { readonly ok: boolean; readonly detail: string };
+  /** Whether it takes writes, or why not: the line of readyz. `problems` is for people: what needs attention meanwhile. */
+  health(): StoreHealth;
   /** Makes durable what was acknowledged, frees the directory. Waiting commits are done first; later ones are "closed". */
   close(): Promise<void>;
 }

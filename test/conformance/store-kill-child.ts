@@ -8,7 +8,7 @@ import { others, thing, things } from "../fakes/things.ts";
 import { wallClock } from "./stores.ts";
 
 const [dir = "", round = ""] = process.argv.slice(2);
-const store = await openLevelStore(dir, { clock: wallClock });
+const store = await openLevelStore(dir, { clock: wallClock, mark: `${dir}.mark` });
 const note = "x".repeat(700);
 const counter = (await store.get(things, "counter")) ?? { value: thing("counter"), revision: 0 };
 if (counter.revision === 0) {

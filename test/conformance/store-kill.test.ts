@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readMark } from "../../src/store/level-mark.ts";
 import type { Store } from "../../src/store/store.ts";
 import { itemsOf, others, things } from "../fakes/things.ts";
 import { type LevelUnderTest, levelUnderTest } from "./stores.ts";
@@ -11,7 +12,7 @@ const ROUNDS = 6;
 
 let under: LevelUnderTest;
 beforeEach(async () => {
-  under = await levelUnderTest();
+  under = await levelUnderTest({ mark: "beside" });
 });
 afterEach(() => under.dispose());
 
@@ -19,6 +20,7 @@ describe("kill -9 of a process that commits", () => {
   test("what was acknowledged is there, whole, with its index entries; the rest is whole or not there", async () => {
     const acknowledged = new Set<string>();
     let counter = 0;
+    const marked: number[] = [];
     let store: Store = under.store;
     for (let round = 0; round < ROUNDS; round++) {
       await store.close();
@@ -26,6 +28,10 @@ describe("kill -9 of a process that commits", () => {
         if (line.startsWith("counter ")) counter = Math.max(counter, Number(line.slice("counter ".length)));
         else if (line !== "open") acknowledged.add(line);
       }
+      // The mark is written after each commit and before its answer, so a healthy store is never behind it.
+      const mark = await readMark(`${under.dir}.mark`);
+      if (mark.state !== "whole") throw new Error(`the mark is ${mark.state}`);
+      marked.push(mark.number);
       store = await under.open();
       const ids = (await itemsOf(store.scan(things, "size")))
         .map(({ value }) => value.id)
@@ -40,6 +46,8 @@ describe("kill -9 of a process that commits", () => {
       expect((await store.get(things, "counter"))?.value.size).toBeGreaterThanOrEqual(counter);
     }
     expect(acknowledged.size).toBeGreaterThan(100);
+    expect(marked).toEqual(marked.toSorted((a, b) => a - b));
+    expect(new Set(marked).size).toBe(ROUNDS);
     console.log(`${ROUNDS} kills, ${acknowledged.size} acknowledged commits, counter ${counter}: none lost`);
   });
 });

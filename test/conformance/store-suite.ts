@@ -626,7 +626,7 @@ export function storeSuite(name: string, create: () => Promise<StoreUnderTest>):
         await store(db, thing("a"));
         expect(db.health().ok).toBe(true);
         await db.close();
-        expect(db.health()).toEqual({ ok: false, detail: "the store is closed" });
+        expect(db.health()).toMatchObject({ ok: false, detail: "the store is closed" });
       });
     });
 

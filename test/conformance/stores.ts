@@ -64,6 +64,7 @@ export interface LevelUnderTest extends StoreUnderTest {
   open(options?: Partial<LevelStoreOptions>): Promise<Store>;
 }
 
+/** `mark: "beside"` gives the store a mark, beside its directory. */
 export async function levelUnderTest(options: Partial<LevelStoreOptions> = {}): Promise<LevelUnderTest> {
   const dir = join(mkdtempSync(join(tmpdir(), "signet-store-")), "store");
   const engine = failingEngine();
@@ -80,6 +81,7 @@ export async function levelUnderTest(options: Partial<LevelStoreOptions> = {}): 
     onEvent,
     reopenMs: { first: 1, longest: 5 },
     ...options,
+    ...(options.mark === "beside" ? { mark: `${dir}.mark` } : {}),
   };
   const stores: Store[] = [];
   const keep = (store: Store): Store => {

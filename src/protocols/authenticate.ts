@@ -5,9 +5,10 @@ import { type Caller, callerOf } from "../issuing/caller.ts";
 import type { Clock } from "../platform/clock.ts";
 import { storeFailure } from "../registry/committed.ts";
 import { recordedCertificate } from "../registry/joining.ts";
-import type { DenyList } from "../spiffe/deny.ts";
+import { type DenyList, isDenied } from "../spiffe/deny.ts";
 import { judgeSvid, type SvidVerdict } from "../spiffe/svid.ts";
 import type { Store } from "../store/store.ts";
+import { sameOctets } from "../x509/der.ts";
 
 /** One TLS session, as the listener knows it; the verdict on its certificate is kept with it. */
 export interface Session {
@@ -34,7 +35,8 @@ export async function authenticate(deps: AuthenticateDeps, session: Session): Pr
   const now = deps.clock.now();
   let { verdict } = session;
   if (verdict?.on !== view || verdict.deniedSequence !== denied.sequence || !verdict.result.ok) {
-    verdict = { on: view, deniedSequence: denied.sequence, result: judge(view, session.leafDer, now, denied) };
+    const result = stillHolds(verdict?.result, view, denied) ?? judge(view, session.leafDer, now, denied);
+    verdict = { on: view, deniedSequence: denied.sequence, result };
     session.verdict = verdict;
   }
   const { result } = verdict;
@@ -44,6 +46,24 @@ export async function authenticate(deps: AuthenticateDeps, session: Session): Pr
   if (issuer === undefined) return { kind: "anonymous" };
   const record = await fromStore(recordedCertificate(deps.store, result.leaf.serialHex, issuer.record.name));
   return record !== undefined ? callerOf(result.id, result.leaf) : { kind: "anonymous" };
+}
+
+/**
+ * A path that was found once holds as long as its root is in the bundle, no authority on it was revoked, and nothing on it
+ * is denied: after each change of trust that is asked for every open stream, and needs no signature. undefined: judge anew.
+ */
+function stillHolds(result: SvidVerdict | undefined, view: TrustView, denied: DenyList): SvidVerdict | undefined {
+  if (result?.ok !== true) return undefined;
+  const root = result.path.at(-1);
+  const isTrusted = root !== undefined && view.bundle.roots.some(({ raw }) => sameOctets(raw, root.raw));
+  const isSigned = result.path
+    .slice(1, -1)
+    .every((each) =>
+      view.authorities.some(
+        ({ record, certificate }) => record.state !== "revoked" && sameOctets(certificate.raw, each.raw),
+      ),
+    );
+  return isTrusted && isSigned && !result.path.some((each) => isDenied(denied, each)) ? result : undefined;
 }
 
 /** When the certificate of a session that was found good ends, or the first of those above it. */
@@ -65,4 +85,9 @@ async function fromStore<T>(reading: Promise<T>): Promise<T> {
   } catch (error) {
     throw storeFailure(error);
   }
+}
+
+/** Whether the certificate of a session would be good, had it not been revoked. */
+export function isRevokedSession({ verdict }: Session): boolean {
+  return verdict?.result.ok === false && verdict.result.reason === "revoked";
 }

@@ -2,7 +2,10 @@
 import type { Caller } from "../issuing/caller.ts";
 import { CaError } from "../registry/ca-error.ts";
 import { findNode } from "../registry/nodes.ts";
-import { type AuthenticateDeps, authenticate, endOfSession, type Session } from "./authenticate.ts";
+import { parseSpiffeId, type SpiffeId } from "../spiffe/id.ts";
+import { kindOf } from "../spiffe/kind.ts";
+import { parseCertificate } from "../x509/certificate.ts";
+import { type AuthenticateDeps, authenticate, endOfSession, isRevokedSession, type Session } from "./authenticate.ts";
 
 /** The callers of a method. `anyone` is not even looked at. */
 export type MayCall = "anyone" | "agent";
@@ -27,6 +30,8 @@ export interface Gate {
    * Undefined when there is nothing to judge.
    */
   readonly confirm: (call: AdmittedCall) => Promise<void> | undefined;
+  /** Whether the certificate of a session would be good now, had it not been revoked. */
+  readonly isRevoked: (session: Session) => Promise<boolean>;
   /** Who calls. Throws TypeError for a call that was not admitted: no handler may run without. */
   readonly callerOf: (call: AdmittedCall) => Caller;
 }
@@ -72,6 +77,10 @@ export function createGate(deps: GateDeps): Gate {
         deps.clock.now() <= endOfSession(held.session);
       return fresh ? undefined : admit(call, held.path, held.session);
     },
+    isRevoked: async (session) => {
+      await authenticate(deps, session);
+      return isRevokedSession(session);
+    },
     callerOf: ({ metadata }) => {
       const held = admissions.get(metadata);
       if (held === undefined) throw new TypeError("a handler runs for a call that was not admitted");
@@ -95,10 +104,31 @@ export function noAgent(): CaError {
   });
 }
 
+/**
+ * What a session that is no living agent's is answered. Who proved to hold the key of a certificate that was revoked is
+ * told so: it may be replaced, and a banned node learns that it need not try.
+ */
+async function refusal(deps: AuthenticateDeps, session: Session): Promise<CaError> {
+  const id = session.leafDer !== undefined && isRevokedSession(session) ? agentIdOf(session.leafDer) : undefined;
+  if (id === undefined) return noAgent();
+  const node = await findNode(deps.store, id);
+  return node?.value.state === "banned"
+    ? new CaError("denied", `${id} is banned`, { rule: "node_banned", retry: "never" })
+    : new CaError("unauthenticated", `the certificate of ${id} was revoked`, { rule: "certificate_revoked" });
+}
+
+/** The agent of a leaf that our own authority signed; undefined when it is none. */
+function agentIdOf(leafDer: Uint8Array): SpiffeId | undefined {
+  const name = parseCertificate(leafDer).names.find(({ kind }) => kind === "uri");
+  if (name?.kind !== "uri") return undefined;
+  const id = parseSpiffeId(name.value);
+  return kindOf(id) === "agent" ? id : undefined;
+}
+
 /** Demands an agent that is a member. Throws CaError "unauthenticated", "denied" `node_banned`. */
 async function demandAgent(deps: AuthenticateDeps, session: Session): Promise<Extract<Caller, { kind: "agent" }>> {
   const caller = await authenticate(deps, session);
-  if (caller.kind !== "agent") throw noAgent();
+  if (caller.kind !== "agent") throw await refusal(deps, session);
   const node = await findNode(deps.store, caller.id);
   if (node === undefined || node.value.state !== "member") {
     const state = node?.value.state ?? "unknown";

@@ -151,7 +151,7 @@ export async function deleteEntry(
   actor: Actor,
 ): Promise<Stored<EntryRecord>> {
   const now = deps.clock.now();
-  const record: EntryRecord = { ...held.value, updatedAt: now.getTime(), deletedAt: now.getTime() };
+  const record = deletedEntry(held.value, now);
   return changed(deps, held, record, [
     audited(deps, actor, {
       at: now,
@@ -161,6 +161,11 @@ export async function deleteEntry(
       after: record,
     }),
   ]);
+}
+
+/** What is remembered of an entry that is deleted now. */
+export function deletedEntry(entry: EntryRecord, now: Date): EntryRecord {
+  return { ...entry, updatedAt: now.getTime(), deletedAt: now.getTime() };
 }
 
 async function changed(

@@ -10,12 +10,13 @@ import type { SpiffeId } from "../spiffe/id.ts";
 import { recoverTranscript } from "../spiffe/recover-proof.ts";
 import { type CertificateRecord, certificateKey, certificates } from "../store/collections/certificates.ts";
 import { type NodeRecord, nodes } from "../store/collections/nodes.ts";
-import { revocationKey, revocations } from "../store/collections/revocations.ts";
+import { type RevocationRecord, revocationKey, revocations } from "../store/collections/revocations.ts";
 import { type TokenRecord, tokens } from "../store/collections/tokens.ts";
 import { type Op, putIfAbsent, type Store, type Stored, update } from "../store/store.ts";
 import { parseCertificate } from "../x509/certificate.ts";
+import type { RevocationReason } from "../x509/crl.ts";
 import { CaError } from "./ca-error.ts";
-import { findNode } from "./nodes.ts";
+import { findNode, isLive, isRevokedOf, withRevoked } from "./nodes.ts";
 import { sha256Hex, type TokenDeps, tokenForUse } from "./tokens.ts";
 
 /** What of a new certificate the records of its holder keep. */
@@ -39,7 +40,12 @@ export async function prepareJoin(
   use: JoinUse,
 ): Promise<
   | { readonly again: CertificateRecord }
-  | { readonly token: Stored<TokenRecord>; readonly node: Stored<NodeRecord> | undefined }
+  | {
+      readonly token: Stored<TokenRecord>;
+      readonly node: Stored<NodeRecord> | undefined;
+      /** The string was made to take the place of a node that is a member: what that one holds must be revoked. */
+      readonly replaces: boolean;
+    }
 > {
   const token = await tokenForUse(deps, {
     secret: use.secret,
@@ -53,28 +59,42 @@ export async function prepareJoin(
   if (used !== undefined) {
     const again = await deps.store.get(certificates, certificateKey(used.serialHex, used.authority));
     if (again === undefined) throw new CaError("internal", "the certificate of a used join string is not recorded");
+    if (await revocationOf(deps.store, again.value)) {
+      throw new CaError("token_used", "this join string was used, and the certificate that it gave was revoked", {
+        rule: "certificate_revoked",
+        cure: `signet token create --agent ${use.id.replace(/^.*\/agent\//, "")}`,
+      });
+    }
     return { again: again.value };
   }
-  if (node !== undefined && node.value.state === "member" && use.now.getTime() <= node.value.notAfter) {
+  const replaces = token.value.replace === true && node?.value.state === "member";
+  if (node !== undefined && !replaces && isLive({ node: node.value }, use.now)) {
     throw new CaError(
       "agent_alive",
       `${use.id} has joined already and lives until ${new Date(node.value.notAfter).toISOString()}`,
       {
         rule: "agent_alive",
-        cure: `signet token create --agent NAME   (with a new name; ${use.id} comes back by its own key)`,
+        cure: `signet token create --agent ${use.id.replace(/^.*\/agent\//, "")} --replace`,
       },
     );
   }
-  return { token, node };
+  return { token, node, replaces };
 }
 
-/** The ops that bind the string to the key and make the node, for the commit of its certificate. */
+/**
+ * The ops that bind the string to the key and make the node, for the commit of its certificate. `replaced` are
+ * certificates of the former node that the same commit revokes.
+ */
 export function joinOps(
   use: JoinUse,
-  prepared: { readonly token: Stored<TokenRecord>; readonly node: Stored<NodeRecord> | undefined },
+  prepared: {
+    readonly token: Stored<TokenRecord>;
+    readonly node: Stored<NodeRecord> | undefined;
+    readonly replaced?: readonly CertificateRecord[];
+  },
   issued: IssuedFacts,
 ): readonly Op[] {
-  const { token, node } = prepared;
+  const { token, node, replaced = [] } = prepared;
   const spent: TokenRecord = {
     ...token.value,
     used: {
@@ -85,16 +105,27 @@ export function joinOps(
       authority: issued.authority,
     },
   };
-  return [update(tokens, spent, token.revision), nodeOp(node, nodeRecord(use, issued, "join_string", node?.value))];
+  const record = withRevoked(nodeRecord(use, issued, "join_string", node?.value), replaced, use.now);
+  return [update(tokens, spent, token.revision), nodeOp(node, record)];
 }
 
-/** The same for an agent that renews, read anew. Throws "denied" for one that is no member, or not any more. */
-export async function renewOps(store: Pick<Store, "get">, id: SpiffeId, issued: IssuedFacts): Promise<readonly Op[]> {
+/**
+ * The same for an agent that renews by the certificate of this serial, read anew. Throws "denied" for one that is no
+ * member, or not any more, or whose certificate was revoked meanwhile.
+ */
+export async function renewOps(
+  store: Pick<Store, "get">,
+  { id, serialHex }: { readonly id: SpiffeId; readonly serialHex: string },
+  issued: IssuedFacts,
+): Promise<readonly Op[]> {
   const node = await findNode(store, id);
   if (node === undefined || node.value.state === "evicted") {
     throw new CaError("denied", `${id} has not joined`, { rule: "node_unknown" });
   }
   refuseBanned(node.value);
+  if (isRevokedOf(node.value, serialHex)) {
+    throw new CaError("denied", "the certificate that asks was revoked", { rule: "certificate_revoked" });
+  }
   return [renewedOp(node, issued)];
 }
 
@@ -120,7 +151,8 @@ export interface RecoverUse {
  * holds, whatever is wrong has one answer, which tells a stranger nothing of the node. Then: neither banned nor evicted,
  * newest of its line, within the grace, not revoked, and a new key. One that is followed by a certificate over this very
  * key counts as the newest: the reply that carried that certificate was lost. Throws "unauthenticated" `key_not_ours`,
- * then "denied" and "bad_request".
+ * then "denied" and "bad_request". A certificate that was revoked for a reason that is nothing against its key is
+ * replaced once, by a new key.
  */
 export async function prepareRecover(
   deps: Pick<TokenDeps, "store" | "trustDomain"> & { readonly graceSeconds: number },
@@ -152,14 +184,36 @@ export async function prepareRecover(
       },
     );
   }
-  for (const serialHex of [last.serialHex, "*"]) {
-    if ((await deps.store.get(revocations, revocationKey(last.authorityKeyId, serialHex))) === undefined) continue;
-    throw new CaError("denied", "that certificate was revoked", { rule: "key_revoked", cure: joinAgain });
+  const revoked = await revocationOf(deps.store, last);
+  if (revoked !== undefined && !(revoked.serialHex !== "*" && replacedByKey.has(revoked.reason))) {
+    throw new CaError("denied", "that certificate was revoked", {
+      rule: "key_revoked",
+      value: revoked.reason,
+      cure: joinAgain,
+    });
   }
   if (use.spkiSha256 === last.spkiSha256) {
     throw new CaError("bad_request", "coming back needs a new key, this is that of the last certificate");
   }
   return node;
+}
+
+/**
+ * Reasons that say nothing against the key or its holder: who had such a certificate gets one more by that key, for a new
+ * one. After any other reason, a compromised key above all, only a new join string helps.
+ */
+const replacedByKey: ReadonlySet<RevocationReason> = new Set(["unspecified", "affiliationChanged", "superseded"]);
+
+/** The revocation of a certificate, or that of all under its authority. */
+async function revocationOf(
+  store: Pick<Store, "get">,
+  { authorityKeyId, serialHex }: CertificateRecord,
+): Promise<RevocationRecord | undefined> {
+  for (const each of ["*", serialHex]) {
+    const held = await store.get(revocations, revocationKey(authorityKeyId, each));
+    if (held !== undefined) return held.value;
+  }
+  return undefined;
 }
 
 /** Whether the proof is by the key of this certificate, for this ID, these nonces and this CSR. */
@@ -212,7 +266,7 @@ function nodeRecord(
   attestation: NodeRecord["attestation"],
   former: NodeRecord | undefined,
 ): NodeRecord {
-  return {
+  const fresh: NodeRecord = {
     agentId: use.id,
     state: "member",
     attestation,
@@ -220,6 +274,8 @@ function nodeRecord(
     joinedFrom: use.from,
     ...newest(issued),
   };
+  // What was revoked of its predecessor stays so, also for what that one has asked for and not got yet.
+  return former?.revoked === undefined ? fresh : { ...fresh, revoked: former.revoked };
 }
 
 function newest(issued: IssuedFacts): IssuedFacts {

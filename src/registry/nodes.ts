@@ -113,6 +113,23 @@ export async function recordReport(
   deps.announcements.reportChanged(report.agentId);
 }
 
+/**
+ * The ops that note in the nodes' records which of their own certificates are being revoked. A commit that was decided by
+ * such a record, such as that of a certificate that the node asks for at this moment, then fails and is decided anew.
+ */
+export async function updateNodes(
+  store: Pick<Store, "get">,
+  records: readonly CertificateRecord[],
+  now: Date,
+): Promise<readonly Op[]> {
+  const ops: Op[] = [];
+  for (const agentId of new Set(records.filter(({ profile }) => profile === "agent").map(({ spiffeId }) => spiffeId))) {
+    const node = await findNode(store, agentId);
+    if (node !== undefined) ops.push(update(nodes, withRevoked(node.value, records, now), node.revision));
+  }
+  return ops;
+}
+
 /** The condition that a node is what it was when it was read. */
 export function expectNode(node: Stored<NodeRecord>): Op {
   return expectRevision(nodes, idKey(node.value.agentId), node.revision);

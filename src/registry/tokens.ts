@@ -11,6 +11,7 @@ import { type TokenRecord, tokens } from "../store/collections/tokens.ts";
 import { putIfAbsent, type Store, type Stored, update } from "../store/store.ts";
 import { CaError } from "./ca-error.ts";
 import { commit } from "./committed.ts";
+import { findNode } from "./nodes.ts";
 
 export interface TokenDeps {
   readonly store: Store;
@@ -41,6 +42,7 @@ export async function createToken(
     readonly ttlSeconds: number;
     readonly addresses: readonly string[];
     readonly rootPins: readonly Uint8Array[];
+    readonly replace?: boolean;
   },
   actor: Actor,
 ): Promise<{ readonly token: TokenRecord; readonly joinString: string }> {
@@ -54,6 +56,13 @@ export async function createToken(
       `a join string lives 1 s to ${maxTokenTtlSeconds / 86_400} d, got ${ttlSeconds} s`,
     );
   }
+  if ((await findNode(deps.store, subject))?.value.state === "banned") {
+    throw new CaError("denied", `${subject} is banned, no join string can let it in`, {
+      rule: "node_banned",
+      value: subject,
+      cure: "signet token create --agent NAME     (a name that is not banned)",
+    });
+  }
   const now = deps.clock.now();
   const secret = deps.random.bytes(32);
   const secretSha256 = sha256Hex(secret);
@@ -66,6 +75,7 @@ export async function createToken(
     expiresAt: now.getTime() + ttlSeconds * 1000,
     createdBy: actor.name,
     reused: 0,
+    ...(wanted.replace === true ? { replace: true } : {}),
   };
   const result = await commit(deps.store, [
     putIfAbsent(tokens, token),
@@ -183,15 +193,16 @@ export async function countReuse(
   use: { readonly secret: Uint8Array; readonly from: string },
 ): Promise<boolean> {
   for (let attempt = 0; attempt < countTries; attempt++) {
+    const at = deps.clock.now();
     const held = await deps.store.get(tokens, sha256Hex(use.secret));
     if (held?.value.used === undefined || held.value.reused >= 1000) return false;
     const result = await commit(deps.store, [
-      update(tokens, { ...held.value, reused: held.value.reused + 1 }, held.revision),
+      update(tokens, { ...held.value, reused: held.value.reused + 1, reusedAt: at.getTime() }, held.revision),
       audited(
         deps,
         { name: held.value.subject, reason: "" },
         {
-          at: deps.clock.now(),
+          at,
           action: "token.reused",
           subject: held.value.tokenId,
           after: { from: use.from },
@@ -201,6 +212,20 @@ export async function countReuse(
     if (result.done) return true;
   }
   return false;
+}
+
+/** Attempts by another key, over all join strings, and the strings that were tried so since a moment, newest first. */
+export async function reusedTokens(
+  store: Pick<Store, "scan">,
+  since: Date,
+): Promise<{ readonly total: number; readonly recent: readonly TokenRecord[] }> {
+  let total = 0;
+  const recent: TokenRecord[] = [];
+  for await (const { value } of store.scan(tokens, "reused", {}, { reverse: true })) {
+    total += value.reused;
+    if ((value.reusedAt ?? 0) >= since.getTime()) recent.push(value);
+  }
+  return { total, recent };
 }
 
 export function sha256Hex(octets: Uint8Array): string {

@@ -2,7 +2,7 @@ import type { TLSSocket } from "node:tls";
 import type { Clock } from "../platform/clock.ts";
 import type { Authorizer } from "../spiffe/authorizer.ts";
 import type { TrustBundle } from "../spiffe/bundle.ts";
-import { type DenyList, isDenied } from "../spiffe/deny.ts";
+import { type DenyList, denyIndex } from "../spiffe/deny.ts";
 import type { PeerCounter } from "./counts.ts";
 import { judgeChain, judgeSocket, type Peer, presentedChain, type RefusedPeer } from "./peer.ts";
 import { SdkError } from "./sdk-error.ts";
@@ -121,11 +121,12 @@ export class Gate {
     this.#bundle = bundle;
     this.#denied = denied;
     const roots = new Set(bundle.roots.map(({ raw }) => hex(raw)));
+    const isDenied = denyIndex(denied);
     for (const held of [...this.#held]) {
       // The path that was found still holds when its root is trusted and nothing on it is denied: no need to search.
       const root = held.peer.path.at(-1);
       const holds = root !== undefined && roots.has(hex(root.raw));
-      if (holds && !held.peer.path.some((certificate) => isDenied(denied, certificate))) continue;
+      if (holds && !held.peer.path.some(isDenied)) continue;
       const verdict = judgeChain(held.chainDer, { source, authorize, peerIs, at: clock.now() });
       if (!verdict.ok && verdict.reason !== "not_ready") this.#refuse(held.socket, verdict);
     }

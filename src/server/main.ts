@@ -12,6 +12,8 @@ import { startOpsServer } from "../platform/ops-server.ts";
 import { systemRandom } from "../platform/random.ts";
 import { onSignals } from "../platform/shutdown.ts";
 import { createTasks } from "../platform/tasks.ts";
+import { finishOpenRevocations } from "../revocation/open-revocations.ts";
+import { isDenied } from "../spiffe/deny.ts";
 import { withCache } from "../store/cache.ts";
 import { type LoadedServerConfig, loadServerConfig, type ServerConfig, serverConfigText } from "./config.ts";
 import { serverDataVersion } from "./init.ts";
@@ -21,7 +23,15 @@ import { sampleTrust } from "./metrics.ts";
 import { openStore, withCure } from "./opening.ts";
 import { makeOwnCertificate, type OwnCertificate, type OwnCertificateDeps, rootsPem } from "./own-certificate.ts";
 import { readiness } from "./readiness.ts";
-import { crlUpkeep, fleetUpkeep, onTrustChange, pruneUpkeep, repeat, rotationUpkeep } from "./upkeep.ts";
+import {
+  crlUpkeep,
+  fleetUpkeep,
+  onTrustChange,
+  pruneUpkeep,
+  repeat,
+  revocationUpkeep,
+  rotationUpkeep,
+} from "./upkeep.ts";
 import { type ServerParts, wireServer } from "./wire.ts";
 
 export interface RunServerOptions {
@@ -38,6 +48,7 @@ export interface RunServerOptions {
 const lookEveryMs = 1000;
 const pruneEveryMs = 600_000;
 const fleetEveryMs = 5000;
+const revocationsEveryMs = 5000;
 const debugForMs = 600_000;
 
 /** Runs the server until a signal ends it; resolves to the exit code. Throws what keeps it from starting. */
@@ -83,6 +94,8 @@ export async function runServer(options: RunServerOptions): Promise<number> {
       stopping: stopping.signal,
     });
     const own = await openOwnCertificate(parts);
+    // Before anybody is answered, so that nobody is let in who was banned by an answer that a kill cut off.
+    await finishOpenRevocations(parts.rotation);
     sampleTrust(metrics, { view: () => parts.state.view(), own: () => own.now().record });
     const opened = await openListeners({ dataDir, config, parts, own, metrics });
     listeners = opened.listeners;
@@ -187,6 +200,7 @@ async function openListeners(deps: {
       },
       services: parts.apiServices,
       gate: parts.gate,
+      onTrustChange: onTrustChange(parts.announcements),
     }),
   );
   const bound = parseAddress(api.address);
@@ -237,6 +251,8 @@ function startUpkeep(deps: {
       repeat({ clock, log }, { name, everyMs, run, ...(onRing === undefined ? {} : { onRing }) }, signal),
     );
   start("rotation", lookEveryMs, rotationUpkeep({ ...rotation, log }), parts.onLookNow);
+  start("revocations", revocationsEveryMs, revocationUpkeep({ ...rotation, log }));
+  tasks.start("revoked-keys", parts.fillRevokedKeys);
   start("crls", lookEveryMs * 60, crlUpkeep({ ...rotation, log }));
   // Who comes back within the grace is judged by the record of its last certificate.
   const retentionMs = Math.max(config.retentionSeconds, config.agentGraceSeconds) * 1000;
@@ -263,9 +279,10 @@ function startUpkeep(deps: {
           each.record.state === "active" &&
           each.record.serves.includes("services"),
       );
+    const isRevoked = isDenied(await parts.denied(), own.now().leaf);
     const changedRoots = rootsPem(parts.state).join("") !== roots;
-    // After an activation the server and agents renew first.
-    if (clock.now() < renewAt && record.authority === active?.record.name && !changedRoots) return;
+    // After an activation the server and agents renew first; a certificate that was revoked is replaced at once.
+    if (clock.now() < renewAt && record.authority === active?.record.name && !changedRoots && !isRevoked) return;
     api.update((await own.renew()).tls);
     roots = rootsPem(parts.state).join("");
     log.info(

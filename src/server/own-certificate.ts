@@ -6,6 +6,7 @@ import type { TrustState } from "../authority/trust-state.ts";
 import { type IssueDeps, issue } from "../issuing/issue.ts";
 import type { Recorded } from "../issuing/record.ts";
 import { serverId } from "../spiffe/kind.ts";
+import { type Certificate, parseCertificate } from "../x509/certificate.ts";
 import { buildCsr } from "../x509/csr.ts";
 import { encodePem } from "../x509/pem.ts";
 
@@ -13,6 +14,7 @@ export interface OwnCertificate {
   /** What the api listener serves now. */
   readonly tls: SecureContextOptions;
   readonly record: Recorded["record"];
+  readonly leaf: Certificate;
   /** When it is renewed: half of its life after it was issued, give or take a tenth. */
   readonly renewAt: Date;
 }
@@ -40,6 +42,7 @@ export async function makeOwnCertificate(deps: OwnCertificateDeps): Promise<OwnC
   return {
     tls: tlsOptions(deps.state, recorded.chainDer, privateKey),
     record,
+    leaf: parseCertificate(record.der),
     renewAt: new Date(record.issuedAt + lifeMs * (0.5 + 0.1 * deps.jitter())),
   };
 }

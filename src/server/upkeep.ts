@@ -4,7 +4,9 @@ import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Announcements } from "../registry/announcements.ts";
 import { nodeState, nodeViews } from "../registry/nodes.ts";
+import { finishOpenRevocations } from "../revocation/open-revocations.ts";
 import { publishDueCrls } from "../revocation/publish-crls.ts";
+import { type RevokeDeps, readAnew } from "../revocation/revoke.ts";
 import { certificateKey, certificates } from "../store/collections/certificates.ts";
 import { remove, type Store } from "../store/store.ts";
 import type { ServerMetrics } from "./metrics.ts";
@@ -96,6 +98,18 @@ export function pruneUpkeep(deps: {
       from = ended.at(-1)?.value.notAfter ?? from;
     }
     if (pruned > 0) deps.log.info({ pruned }, "ended certificates pruned");
+  };
+}
+
+/**
+ * Revokes what a former process, or a moment without a store, left to be revoked; and reads the deny list anew when a
+ * commit of which nobody knew the end was stored after all.
+ */
+export function revocationUpkeep(deps: RevokeDeps & { readonly log: Logger }): () => Promise<void> {
+  return async () => {
+    await readAnew(deps);
+    const finished = await finishOpenRevocations(deps);
+    if (finished > 0) deps.log.info({ finished }, "revocations finished that had been begun");
   };
 }
 

@@ -31,6 +31,7 @@ import { CaError } from "../registry/ca-error.ts";
 import type { EntryDeps } from "../registry/entries.ts";
 import { type DenyListWithCrls, readDenyList } from "../revocation/deny-list.ts";
 import { withRevokedKeys } from "../revocation/revoked-keys.ts";
+import type { DenyList } from "../spiffe/deny.ts";
 import type { Store } from "../store/store.ts";
 import { parseCsr } from "../x509/csr.ts";
 import { sameOctets } from "../x509/der.ts";
@@ -75,6 +76,10 @@ export interface ServerParts {
   /** Called when an admin wants the rotation schedule looked at. */
   readonly onLookNow: (look: () => void) => void;
   readonly serving: Pick<Serving, "set">;
+  /** Reads the keys of revoked certificates into memory; until then each question about one is a search. */
+  readonly fillRevokedKeys: (signal: AbortSignal) => Promise<void>;
+  /** The deny list after the last change that was announced. */
+  readonly denied: () => Promise<DenyList>;
 }
 
 /** Attestations of strangers. */
@@ -88,7 +93,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
   const { clock, random, log, config, keys } = ports;
   const metrics = serverMetrics(ports.metrics, ports.version);
   const hour = createHourCounts();
-  const { store, keyWasRevoked } = await withRevokedKeys(observedStore(ports.store, { clock, metrics }));
+  const { store, keyWasRevoked, fill } = await withRevokedKeys(observedStore(ports.store, { clock, metrics }));
   const state = await openTrustState(store, { refreshHintSeconds: config.refreshHintSeconds });
   const { trustDomain } = state.view();
   if (trustDomain !== config.trustDomain) {
@@ -158,6 +163,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     graceSeconds: config.agentGraceSeconds,
     spkiSha256Of,
     tokenReused: metrics.tokenReused,
+    revoking: rotation,
     pace,
     stepTimeoutMs: 10_000,
     fullReadMs: config.fullReadSeconds * 1000,
@@ -211,6 +217,8 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
       lookNow = look;
     },
     serving: { set: health.set },
+    fillRevokedKeys: fill,
+    denied: denyList.current,
   };
 }
 

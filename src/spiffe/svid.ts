@@ -4,7 +4,7 @@ import { X509Error } from "../x509/errors.ts";
 import { type PathFailure, validatePath } from "../x509/path.ts";
 import { importPublicKey } from "../x509/spki.ts";
 import type { TrustBundle } from "./bundle.ts";
-import { type DenyList, denyIndex } from "./deny.ts";
+import { type DenyList, isDenied } from "./deny.ts";
 import { parseSpiffeId, pathOf, SpiffeError, type SpiffeId, trustDomainOf } from "./id.ts";
 
 /** Why a peer is refused: a closed list, counted under these names. */
@@ -61,7 +61,7 @@ export function judgeSvid(chainDer: readonly Uint8Array[], judgement: SvidJudgem
     return refuse("issuer_unknown", "no bundle is held for the trust domain of the peer");
   }
 
-  const isDenied = judgement.denied === undefined ? () => false : denyIndex(judgement.denied);
+  const { denied: list } = judgement;
   let denied = false;
   const verdict = validatePath(leaf, {
     intermediates,
@@ -74,9 +74,10 @@ export function judgeSvid(chainDer: readonly Uint8Array[], judgement: SvidJudgem
         .map(signingFault)
         .find((found) => found !== undefined);
       if (fault !== undefined) return fault;
-      if (!path.some(isDenied)) return undefined;
+      const which = list === undefined ? -1 : path.findIndex((each) => isDenied(list, each));
+      if (which < 0) return undefined;
       denied = true;
-      return path[0] !== undefined && isDenied(path[0]) ? "the certificate is revoked" : "its authority is revoked";
+      return which === 0 ? "the certificate is revoked" : "its authority is revoked";
     },
   });
   if (!verdict.ok) {

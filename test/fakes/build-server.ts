@@ -55,7 +55,7 @@ export interface TestServer extends ServerParts {
     wanted?: { readonly path?: string; readonly agent?: string } & Partial<EntryFields>,
   ): Promise<Stored<EntryRecord>>;
   /** The secret of a new join string. */
-  token(agent?: string, ttlSeconds?: number): Promise<Uint8Array>;
+  token(agent?: string, ttlSeconds?: number, more?: { readonly replace?: boolean }): Promise<Uint8Array>;
   /** Joins an agent without a wire: its key and first certificate. */
   join(agent?: string): Promise<{ readonly key: TestKey; readonly recorded: Recorded }>;
   /** Issues one identity to an agent that joined. */
@@ -106,11 +106,11 @@ export async function buildServer(given: Partial<ServerOptions> = {}): Promise<T
   };
   const id = (path: string): SpiffeId => spiffeId(trustDomain, path);
   const agent = (agentName: string): SpiffeId => agentId(trustDomain, agentName);
-  const token = async (agentName = "one", ttlSeconds = 600): Promise<Uint8Array> => {
+  const token: TestServer["token"] = async (agentName = "one", ttlSeconds = 600, more = {}) => {
     const pins = parts.state
       .view()
       .bundle.roots.map((root) => new Uint8Array(createHash("sha256").update(root.raw).digest()));
-    const wanted = { subject: agent(agentName), ttlSeconds, addresses: ["127.0.0.1:7443"], rootPins: pins };
+    const wanted = { subject: agent(agentName), ttlSeconds, addresses: ["127.0.0.1:7443"], rootPins: pins, ...more };
     return parseJoinString((await createToken(nouns, wanted, testActor)).joinString).secret;
   };
   return {

@@ -1,6 +1,7 @@
 // The rules of the issuing line, in their order. Each is pure and looks at one thing; the first that objects decides.
 
 import { coversOneOf } from "../../registry/names.ts";
+import { isRevokedOf } from "../../registry/nodes.ts";
 import { pathOf, trustDomainOf } from "../../spiffe/id.ts";
 import type { ParsedCsr } from "../../x509/csr.ts";
 import type { GeneralName } from "../../x509/general-name.ts";
@@ -17,6 +18,7 @@ export type RuleName =
   | "no_entry"
   | "node_unknown"
   | "node_banned"
+  | "certificate_revoked"
   | "csr_asks_more"
   | "name_not_allowed"
   | "id_not_in_entry"
@@ -115,6 +117,14 @@ export const rules: readonly Rule[] = [
     judge: ({ node, caller }) =>
       caller.kind === "agent" && node?.value.state === "banned"
         ? { detail: `${caller.id} is banned`, value: caller.id }
+        : undefined,
+  },
+  {
+    name: "certificate_revoked",
+    holds: "the certificate that asks was not revoked",
+    judge: ({ node, caller }) =>
+      caller.kind === "agent" && node !== undefined && isRevokedOf(node.value, caller.serialHex)
+        ? { detail: "the certificate that asks was revoked", value: caller.serialHex }
         : undefined,
   },
   {

@@ -6,6 +6,7 @@ import type {
 } from "../../../proto/gen/signet/v1/admin.ts";
 import { CaError } from "../../registry/ca-error.ts";
 import { createEntry, deleteEntry, type EntryFields, getEntry, updateEntry, wholeId } from "../../registry/entries.ts";
+import { deleteEntryAndRevoke } from "../../revocation/revoke-certificates.ts";
 import { type EntryRecord, entries } from "../../store/collections/entries.ts";
 import { idKey } from "../../store/collections/id-key.ts";
 import { nodeReports, type ReportedIdentity } from "../../store/collections/node-reports.ts";
@@ -15,6 +16,7 @@ import { serverStream, unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
 import { actorOf } from "./actor.ts";
 import { announced } from "./announced.ts";
+import { recordsToWire } from "./certificates.ts";
 import type { AdminDeps } from "./handler.ts";
 import { agentIdOf } from "./ids.ts";
 import { identityToWire } from "./nodes.ts";
@@ -68,8 +70,17 @@ export function entryMethods(deps: AdminDeps): Pick<AdminServiceServer, Methods>
     deleteEntry: unary(deps, grpcTable, async (request, call) => {
       const held = await getEntry(deps, request.entry);
       expectHeld(held, request.expectedRevision);
-      const entry = await entryState(deps, await deleteEntry(deps, held, actorOf(deps, call, request.reason)));
-      return { entry, revoked: [], deniedSequence: 0n };
+      const actor = actorOf(deps, call, request.reason);
+      if (request.revoke) {
+        const done = await deleteEntryAndRevoke(deps.rotation, held, { actor, dryRun: request.dryRun });
+        return {
+          entry: await entryState(deps, done.entry),
+          revoked: await recordsToWire(deps, done.revoked),
+          deniedSequence: done.deniedSequence,
+        };
+      }
+      const entry = request.dryRun ? held : await deleteEntry(deps, held, actor);
+      return { entry: await entryState(deps, entry), revoked: [], deniedSequence: 0n };
     }),
     watchEntry: serverStream(deps, grpcTable, (request, signal) => watchEntry(deps, request, signal)),
   };

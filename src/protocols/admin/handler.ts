@@ -14,6 +14,7 @@ import { certificateMethods } from "./certificates.ts";
 import { entryMethods } from "./entries.ts";
 import { nodeMethods } from "./nodes.ts";
 import { methodsNotYet } from "./not-yet.ts";
+import { revocationMethods } from "./revocation.ts";
 import { statusMethods } from "./status.ts";
 import { tokenMethods } from "./tokens.ts";
 
@@ -57,6 +58,7 @@ export function adminHandler(deps: AdminDeps): AdminServiceServer {
     ...nodeMethods(deps),
     ...certificateMethods(deps),
     ...authorityMethods(deps),
+    ...revocationMethods(deps),
     ...methodsNotYet(deps),
   };
 }

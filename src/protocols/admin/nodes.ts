@@ -49,7 +49,7 @@ async function* only<T>(all: AsyncIterable<T>, wanted: (item: T) => boolean): As
   for await (const item of all) if (wanted(item)) yield item;
 }
 
-function nodeToWire(deps: AdminDeps, view: NodeView, now: Date): Node {
+export function nodeToWire(deps: AdminDeps, view: NodeView, now: Date): Node {
   const { node, report } = view;
   return {
     spiffeId: node.agentId,

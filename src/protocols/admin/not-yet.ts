@@ -1,15 +1,11 @@
 // Methods of the admin protocol that have no function yet.
 import type { AdminServiceServer } from "../../../proto/gen/signet/v1/admin.ts";
 import { CaError } from "../../registry/ca-error.ts";
-import { serverStream, unary } from "../grpc-call.ts";
+import { unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
 import type { AdminDeps } from "./handler.ts";
 
 type NotYet =
-  | "banNode"
-  | "evictNode"
-  | "revokeCertificates"
-  | "watchDenyList"
   | "createAdmin"
   | "listAdmins"
   | "deleteAdmin"
@@ -25,10 +21,6 @@ export function methodsNotYet(deps: AdminDeps): Pick<AdminServiceServer, NotYet>
     throw new CaError("not_supported", "this server does not do that yet");
   };
   return {
-    banNode: unary(deps, grpcTable, async () => refuse()),
-    evictNode: unary(deps, grpcTable, async () => refuse()),
-    revokeCertificates: unary(deps, grpcTable, async () => refuse()),
-    watchDenyList: serverStream(deps, grpcTable, () => refuse()),
     createAdmin: unary(deps, grpcTable, async () => refuse()),
     listAdmins: unary(deps, grpcTable, async () => refuse()),
     deleteAdmin: unary(deps, grpcTable, async () => refuse()),

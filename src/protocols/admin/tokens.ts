@@ -42,6 +42,7 @@ export function tokenMethods(deps: AdminDeps): Pick<AdminServiceServer, "createT
           subject: agentIdOf(deps, request.agent),
           ttlSeconds: request.ttlSeconds === 0 ? defaultTtlSeconds : request.ttlSeconds,
           addresses,
+          replace: request.replace,
           rootPins: roots.map((root) => Buffer.from(sha256Hex(root.certificate.raw), "hex")),
         },
         actorOf(deps, call, request.reason),

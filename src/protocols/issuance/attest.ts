@@ -16,6 +16,9 @@ import { CaError } from "../../registry/ca-error.ts";
 import { type JoinUse, joinOps, prepareJoin, prepareRecover, renewedOp } from "../../registry/joining.ts";
 import { countReuse, type TokenDeps, tokenOfSecret } from "../../registry/tokens.ts";
 import type { DenyListWithCrls } from "../../revocation/deny-list.ts";
+import { finishRevocation } from "../../revocation/open-revocations.ts";
+import { type Replacing, replacedNodeOps } from "../../revocation/replace-node.ts";
+import { type RevokeDeps, readAnew } from "../../revocation/revoke.ts";
 import { parseSpiffeId, type SpiffeId } from "../../spiffe/id.ts";
 import type { CertificateRecord } from "../../store/collections/certificates.ts";
 import type { Session } from "../authenticate.ts";
@@ -30,6 +33,8 @@ export interface AttestDeps extends IssueDeps, TokenDeps {
   readonly graceSeconds: number;
   readonly spkiSha256Of: (csrDer: Uint8Array) => string;
   readonly tokenReused: () => void;
+  /** For a join string that takes the place of a node. */
+  readonly revoking: RevokeDeps;
   /** Strangers are slowed down, and never locked out: what costs them little and the server much waits its turn. */
   readonly pace: Pace;
   /** Longest wait for the next message of the peer, milliseconds. */
@@ -104,7 +109,28 @@ async function join(deps: AttestDeps, session: Session, wish: AttestJoin): Promi
 async function joined(deps: AttestDeps, use: JoinUse, csrDer: Uint8Array): Promise<CertificateRecord> {
   const prepared = await prepareJoin(deps, use);
   if ("again" in prepared) return prepared.again;
+  if (!prepared.replaces) return (await joinNow(deps, use, csrDer)).record;
+  // The commit changes the deny list too, so it has its turn among those that do.
+  const { revoking } = deps;
+  const { record, noteKey } = await revoking.oneAtATime(async () => {
+    await readAnew(revoking);
+    try {
+      return await joinNow(deps, use, csrDer);
+    } finally {
+      await readAnew(revoking);
+    }
+  });
+  if (noteKey !== undefined) await finishRevocation(revoking, noteKey);
+  return record;
+}
+
+async function joinNow(
+  deps: AttestDeps,
+  use: JoinUse,
+  csrDer: Uint8Array,
+): Promise<{ readonly record: CertificateRecord; readonly noteKey?: string }> {
   let again: CertificateRecord | undefined;
+  let replacing: Replacing | undefined;
   try {
     const recorded = await issue(
       deps,
@@ -116,15 +142,20 @@ async function joined(deps: AttestDeps, use: JoinUse, csrDer: Uint8Array): Promi
         csrDer,
         together: async (issued) => {
           const now = await prepareJoin(deps, use);
-          if (!("again" in now)) return joinOps(use, now, issued);
+          if (!("again" in now)) {
+            if (!now.replaces) return joinOps(use, now, issued);
+            const actor = { name: use.id, reason: `replaced by the join string ${now.token.value.tokenId}` };
+            replacing = await replacedNodeOps(deps.revoking, use.id, { issued, actor });
+            return [...joinOps(use, { ...now, replaced: replacing.revoked }, issued), ...replacing.ops];
+          }
           again = now.again;
           throw new CaError("conflict", "the same join string is being used right now", { retry: "same" });
         },
       },
     );
-    return recorded.record;
+    return { record: recorded.record, ...(replacing === undefined ? {} : { noteKey: replacing.noteKey }) };
   } catch (error) {
-    if (again !== undefined) return again;
+    if (again !== undefined) return { record: again };
     throw error;
   }
 }

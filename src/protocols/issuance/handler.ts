@@ -66,7 +66,7 @@ export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
         protocol: "issuance",
         id: agent.id,
         csrDer,
-        together: (issued) => renewOps(deps.store, agent.id, issued),
+        together: (issued) => renewOps(deps.store, agent, issued),
       });
       return { certificate: toWire(recorded) };
     }),

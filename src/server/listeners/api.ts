@@ -9,6 +9,7 @@ import {
   type ServerInterceptor,
 } from "@grpc/grpc-js";
 import { type Address, formatAddress } from "../../platform/address.ts";
+import { isRevokedSession } from "../../protocols/authenticate.ts";
 import type { Gate } from "../../protocols/gate.ts";
 import { grpcStatus } from "../../protocols/grpc-call.ts";
 import { grpcTable } from "../../protocols/grpc-table.ts";
@@ -29,7 +30,9 @@ export interface ApiOptions {
   /** Adds the services. `session` gives the TLS session of a call. */
   readonly services: (server: Server, connections: Connections) => void;
   /** Says who may call what. */
-  readonly gate: Pick<Gate, "isOpen" | "admit" | "confirm">;
+  readonly gate: Pick<Gate, "isOpen" | "admit" | "confirm" | "isRevoked">;
+  /** Calls back after each change of bundle, deny list or authorities. */
+  readonly onTrustChange: (changed: () => void) => void;
 }
 
 export interface ApiListener {
@@ -57,6 +60,7 @@ export async function listenApi(options: ApiOptions): Promise<ApiListener> {
     interceptors: [guard(options.gate, connections)],
   });
   options.services(server, connections);
+  endRevoked(options, connections);
   const credentials = new OptionalMtls(options.tls, {
     handshakeTimeoutMs: limits.handshakeMs,
     maxConcurrentStreams: 256,
@@ -102,7 +106,11 @@ function guard(gate: ApiOptions["gate"], connections: Connections): ServerInterc
   return (method, call) => {
     if (gate.isOpen(method.path)) return new ServerInterceptingCall(call);
     let admitted: Metadata | undefined;
-    const refuse = (error: unknown): void => call.sendStatus(grpcStatus(grpcTable, refusalOf(error)));
+    const refuse = (error: unknown): void => {
+      call.sendStatus(grpcStatus(grpcTable, refusalOf(error)));
+      const session = connections.session(call);
+      if (isRevokedSession(session)) connections.end(session);
+    };
     return new ServerInterceptingCall(call, {
       start: (next) => {
         next({
@@ -125,6 +133,30 @@ function guard(gate: ApiOptions["gate"], connections: Connections): ServerInterc
       },
     });
   };
+}
+
+/** Ends the connections of callers that were revoked, also those on which nothing is going on. One sweep at a time. */
+function endRevoked({ gate, onTrustChange }: ApiOptions, connections: Connections): void {
+  let sweeping = false;
+  let again = false;
+  const sweep = async (): Promise<void> => {
+    for (const session of connections.knownSessions()) {
+      // A store that cannot be read says nothing of a certificate.
+      if (await gate.isRevoked(session).catch(() => false)) connections.end(session);
+    }
+  };
+  onTrustChange(() => {
+    again = true;
+    if (sweeping) return;
+    sweeping = true;
+    void (async () => {
+      while (again) {
+        again = false;
+        await sweep();
+      }
+      sweeping = false;
+    })();
+  });
 }
 
 function refusalOf(thrown: unknown): CaError {

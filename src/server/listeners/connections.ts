@@ -13,6 +13,9 @@ const anonymousBytes = 128 * 1024;
 /** How often that is looked at: what a stranger sends in between is bounded by what the machine takes in. */
 const weighEveryMs = 50;
 
+/** What a call on a connection that is being ended was answered reaches its peer within this. */
+const farewellMs = 200;
+
 interface Connection {
   readonly socket: Socket;
   session: Session | undefined;
@@ -34,6 +37,10 @@ export interface Connections {
   readonly session: (call: CallPeer) => Session;
   /** Lifts the anonymous limits of a session that proved to be an agent's. */
   readonly known: (session: Session) => void;
+  /** Sessions that proved to be an agent's, and are open. */
+  readonly knownSessions: () => readonly Session[];
+  /** Ends a session's connection once what was answered just now had time to leave. */
+  readonly end: (session: Session) => void;
   readonly open: number;
   readonly closeAll: () => void;
 }
@@ -95,6 +102,13 @@ export function createConnections(limits: ConnectionLimits): Connections {
       if (connection === undefined || connection.known) return;
       connection.known = true;
       clearTimeout(connection.timer);
+    },
+    knownSessions: () =>
+      [...byAddress.values()].flatMap(({ known, session }) => (known && session !== undefined ? [session] : [])),
+    end: (session) => {
+      const connection = byAddress.get(session.address);
+      if (connection === undefined || connection.session !== session) return;
+      setTimeout(() => connection.socket.destroy(), farewellMs).unref();
     },
     get open() {
       return byAddress.size;

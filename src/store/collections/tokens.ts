@@ -13,6 +13,8 @@ export interface TokenRecord {
   readonly expiresAt: number;
   readonly createdBy: string;
   readonly revokedAt?: number;
+  /** A node of this ID that is alive is cut off when the string is used. */
+  readonly replace?: true;
   /** Bound on first use to the key that used it. */
   readonly used?: {
     readonly at: number;
@@ -23,6 +25,8 @@ export interface TokenRecord {
   };
   /** Attempts by another key after it was used. */
   readonly reused: number;
+  /** The last of them. */
+  readonly reusedAt?: number;
 }
 
 export const tokens: Collection<TokenRecord> = {
@@ -31,6 +35,7 @@ export const tokens: Collection<TokenRecord> = {
   indexes: {
     token: (record) => [[record.tokenId]],
     created: (record) => [[record.createdAt, record.tokenId]],
+    reused: (record) => (record.reusedAt === undefined ? [] : [[record.reusedAt]]),
   },
   version: 1,
   ...jsonCodec<TokenRecord>(),

@@ -15,6 +15,7 @@ import type { UnaryMethod } from "../../../src/sdk/rpc.ts";
 import { type AdminListener, listenAdmin } from "../../../src/server/listeners/admin-socket.ts";
 import { type ApiListener, type ApiOptions, listenApi } from "../../../src/server/listeners/api.ts";
 import { makeOwnCertificate, type OwnCertificate } from "../../../src/server/own-certificate.ts";
+import { onTrustChange } from "../../../src/server/upkeep.ts";
 import { encodePem } from "../../../src/x509/pem.ts";
 import { buildServer, type ServerOptions, type TestServer } from "../../fakes/build-server.ts";
 import { fakeClock } from "../../fakes/fake-clock.ts";
@@ -62,6 +63,7 @@ export async function serve(
     limits: { ...limits, ...given.limits },
     services: server.apiServices,
     gate: server.gate,
+    onTrustChange: onTrustChange(server.announcements),
   });
   server.setAddresses([api.address]);
   const dir = await mkdtemp(join(tmpdir(), "signet-served-"));

@@ -130,6 +130,11 @@ const cases: readonly Case[] = [
     denied: { rule: "node_banned", value: agentOne },
   },
   {
+    what: "an agent whose certificate was revoked after it was let in",
+    facts: { node: nodeOf({ revoked: [{ serialHex: "55".repeat(16), notAfter: 0 }] }) },
+    denied: { rule: "certificate_revoked", value: "55".repeat(16) },
+  },
+  {
     what: "a CSR for a CA",
     csr: csrWith(basicConstraintsExtension({ ca: true })),
     denied: { rule: "csr_asks_more", value: "a CA certificate", limit: "a leaf" },

@@ -127,12 +127,20 @@ export interface ReadOptions {
  * read or write it. Throws FileError.
  */
 export async function readSecretFile(path: string, options: ReadOptions = {}): Promise<Uint8Array> {
-  return await readChecked(path, options, ({ uid, mode }) => {
+  return await readChecked(path, options, ({ uid, gid, mode }) => {
     if (!isOurs(uid))
       return `belongs to another user (${uid}); try: chown ${process.geteuid?.() ?? 0} ${shellWord(path)}`;
-    if ((mode & 0o077) === 0) return undefined;
+    if ((mode & 0o077) === 0 || isCredential({ uid, gid, mode })) return undefined;
     return `can be read by others (mode ${octal(mode)}); try: chmod 600 ${shellWord(path)}`;
   });
+}
+
+/**
+ * systemd gives a service that is not root its credentials (LoadCredential=) by an ACL on a file of root, whose mask
+ * shows as mode 0440: beside the group root only that service reads it.
+ */
+function isCredential({ uid, gid, mode }: Facts): boolean {
+  return uid === 0 && gid === 0 && process.geteuid?.() !== 0 && (mode & 0o7777) === 0o440;
 }
 
 /**

@@ -6,6 +6,7 @@ import { judgeMtls } from "./mtls.ts";
 import { judgeByOpenssl } from "./openssl.ts";
 import { judgeMetrics } from "./prom.ts";
 import { judgeByProxies, reloadOfProxies } from "./proxies.ts";
+import { judgeBySystemd } from "./systemd.ts";
 import { checksFolder, Tally } from "./tally.ts";
 import { World } from "./world.ts";
 
@@ -17,9 +18,11 @@ const asked = process.argv.slice(2);
 const wanted = (name: string): boolean => asked.length === 0 || asked.includes(name);
 if (checksFolder() === undefined) tally.skip("everything but openssl: there is no folder of checks (SHARED)");
 
+if (wanted("systemd")) await judgeBySystemd(tally);
 for (const keyType of keyTypes) {
   const first = keyType === keyTypes[0];
   if (!first && !wanted("lint") && !wanted("openssl")) continue;
+  if (asked.length > 0 && asked.every((name) => name === "systemd")) continue;
   const world = await World.open();
   const stop = (): void => world.crew.kill();
   process.once("SIGINT", stop).once("SIGTERM", stop);

@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -33,6 +34,7 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 const modeOf = (path: string): number => statSync(path).mode & 0o7777;
 const at = new Date("2026-01-01T00:00:00Z");
+const setfacl = spawnSync("setfacl", ["--version"]).status === 0;
 const isRoot = process.geteuid?.() === 0;
 
 describe("writeFileDurably()", () => {
@@ -99,6 +101,34 @@ describe("readSecretFile() and readTrustedFile()", () => {
     symlinkSync("pass", join(dir, "link"));
     expect(Buffer.from(await readSecretFile(join(dir, "link"))).toString()).toBe("secret");
   });
+
+  it.runIf(isRoot && setfacl)(
+    "readSecretFile() takes a credential of systemd, root's with an ACL for the service, and no other 0440",
+    async () => {
+      const path = join(dir, "pass");
+      writeFileSync(path, "secret", { mode: 0o400 });
+      execFileSync("setfacl", ["-m", "u:12345:r", path]);
+      execFileSync("setfacl", ["-m", "u:12345:rx", dir]);
+      expect(modeOf(path)).toBe(0o440);
+      // As root there is no need of an ACL, so this is a file that others can read.
+      await expect(readSecretFile(path)).rejects.toMatchObject({ code: "unsafe" });
+      process.setegid?.(12_345);
+      process.seteuid?.(12_345);
+      try {
+        await expect(readSecretFile(path)).resolves.toHaveLength(6);
+      } finally {
+        process.seteuid?.(0);
+        process.setegid?.(0);
+      }
+      chmodSync(path, 0o444);
+      process.seteuid?.(12_345);
+      try {
+        await expect(readSecretFile(path)).rejects.toMatchObject({ code: "unsafe" });
+      } finally {
+        process.seteuid?.(0);
+      }
+    },
+  );
 
   it.each([0o646, 0o666, 0o602])("readTrustedFile() refuses mode %o", async (mode) => {
     const path = join(dir, "conf");

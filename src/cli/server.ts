@@ -1,16 +1,17 @@
-// signet server: starts the server in this process.
+// signet server: starts the server in this process, and accepts the clock of a running one.
 import type { Command } from "commander";
-import type { Declare } from "./command.ts";
+import { acceptClock } from "./accept-clock.ts";
+import { type Declare, riskFlags } from "./command.ts";
 import type { Cli, RunServerOptions } from "./context.ts";
 import { asCliError, CliError, type ExitCode } from "./failure.ts";
 import { findConfigFile, placeFlags } from "./place.ts";
 import { environmentOfProcess, givenSettings, type Setting, serverSettings, settingFlags } from "./process-settings.ts";
 
 export function addServer(program: Command, declare: Declare): void {
-  settingFlags(
+  const server = settingFlags(
     declare
       .verb(program, "server", {
-        summary: "start the server",
+        summary: "start the server; accept-clock: tell it that its clock is right",
         description: [
           "Runs until TERM or Ctrl-C, which let running calls finish. Every flag is also a key of server.yaml and a variable: --listen-api, listen.api, SIGNET_LISTEN_API.",
         ],
@@ -23,7 +24,8 @@ export function addServer(program: Command, declare: Declare): void {
       })
       .option("--print-config", "show the configuration in force, and end"),
     serverSettings,
-  ).action(
+  );
+  server.action(
     declare.run(async (cli, flags: Readonly<Record<string, unknown>>) => {
       const options = await processOptions(cli, "server", { settings: serverSettings, flags });
       try {
@@ -33,6 +35,19 @@ export function addServer(program: Command, declare: Declare): void {
       }
     }),
   );
+  riskFlags(
+    declare.verb(server, "accept-clock", {
+      summary: "take the server's clock as it is for the right one, after a jump that stopped issuing",
+      description: [
+        "A server whose clock went by more than a minute signs nothing, until the clock is back, most live agents' clocks agree with it, or an admin accepts it. Everything goes on meanwhile with what it has.",
+      ],
+      examples: [
+        "signet server accept-clock --dry-run",
+        'signet server accept-clock --reason "the NTP server was wrong before"',
+      ],
+      reach: "admin",
+    }),
+  ).action(declare.run(acceptClock));
 }
 
 // Only here it is known how the server was started, so only here it can be said how to start it.

@@ -48,15 +48,16 @@ export interface IssueSteps {
 }
 
 export interface IssueDeps {
-  readonly clock: Clock;
+  /** The time to sign by. It throws CaError "clock_unsure" while nobody knows what the time is. */
+  readonly clock: Pick<Clock, "now">;
   readonly turns: Turns;
   readonly steps: IssueSteps;
 }
 
 /**
  * Issues a leaf, or throws CaError: "denied" with rule, value, limit and cure; "bad_request" for a CSR that is none;
- * "conflict" when what it was decided by changed twice; "unavailable" and "in_doubt" from the store. Not idempotent:
- * each recorded call is a new serial.
+ * "conflict" when what it was decided by changed twice; "clock_unsure"; "unavailable" and "in_doubt" from the store. Not
+ * idempotent: each recorded call is a new serial.
  */
 export async function issue(deps: IssueDeps, caller: Caller, request: IssueRequest): Promise<Recorded> {
   const { steps } = deps;

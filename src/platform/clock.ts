@@ -1,3 +1,6 @@
+import { readFileSync } from "node:fs";
+import { uptime } from "node:os";
+
 /** The wall clock and a clock that never goes back. Passed in everywhere; nothing of ours reads the time by itself. */
 export interface Clock {
   /** The wall clock. */
@@ -9,6 +12,28 @@ export interface Clock {
    * not keep the process alive on its own when `unref` is set.
    */
   sleep(ms: number, options?: { readonly signal?: AbortSignal; readonly unref?: boolean }): Promise<void>;
+}
+
+/** The time since this machine was started, with the time that it slept. Nobody can set it. */
+export interface BootClock {
+  /** Milliseconds since the machine was started. */
+  sinceBootMs(): number;
+  /** Another text for each start of the machine; undefined where the system does not tell. */
+  readonly bootId: string | undefined;
+}
+
+/** The boot clock of this machine. */
+export const systemBoot: BootClock = {
+  sinceBootMs: () => uptime() * 1000,
+  bootId: readBootId(),
+};
+
+function readBootId(): string | undefined {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return undefined;
+  }
 }
 
 /** What setTimeout takes at most; longer sleeps are cut into pieces. */

@@ -4,7 +4,7 @@ import { diskKeys } from "../keys/disk.ts";
 import { readPassphraseFile } from "../keys/passphrase.ts";
 import { type Address, formatAddress, isWildcard, parseAddress } from "../platform/address.ts";
 import { buildInfo } from "../platform/build-info.ts";
-import { systemClock } from "../platform/clock.ts";
+import { systemBoot, systemClock } from "../platform/clock.ts";
 import { type DataDir, openDataDir } from "../platform/data-dir.ts";
 import { createLogger } from "../platform/logger.ts";
 import { createMetrics } from "../platform/metrics.ts";
@@ -19,7 +19,7 @@ import { type LoadedServerConfig, loadServerConfig, type ServerConfig, serverCon
 import { serverDataVersion } from "./init.ts";
 import { listenAdmin } from "./listeners/admin-socket.ts";
 import { type ApiListener, listenApi } from "./listeners/api.ts";
-import { sampleTrust } from "./metrics.ts";
+import { sampleClock, sampleTrust } from "./metrics.ts";
 import { openStore, withCure } from "./opening.ts";
 import { makeOwnCertificate, type OwnCertificate, type OwnCertificateDeps, rootsPem } from "./own-certificate.ts";
 import { readiness } from "./readiness.ts";
@@ -76,6 +76,7 @@ export async function runServer(options: RunServerOptions): Promise<number> {
   const stopping = new AbortController();
   const tasks = createTasks(log);
   let listeners: readonly { drain(ms: number): Promise<void> }[] = [];
+  let keepTime = async (): Promise<void> => {};
   try {
     const store = withCache(level, {
       collections: ["entries", "nodes", "certificates", "authorities"],
@@ -86,6 +87,7 @@ export async function runServer(options: RunServerOptions): Promise<number> {
       store,
       keys: await diskKeys({ dir: dataDir.file("keys"), random: systemRandom, passphrase }),
       clock: systemClock,
+      boot: systemBoot,
       random: systemRandom,
       log,
       metrics,
@@ -93,9 +95,12 @@ export async function runServer(options: RunServerOptions): Promise<number> {
       version: buildInfo.version,
       stopping: stopping.signal,
     });
+    keepTime = () =>
+      parts.clockWatch.close().catch((error: unknown) => log.warn({ err: error }, "the time used last was not kept"));
     const own = await openOwnCertificate(parts);
     // Before anybody is answered, so that nobody is let in who was banned by an answer that a kill cut off.
     await finishOpenRevocations(parts.rotation);
+    sampleClock(metrics, () => parts.clockWatch.doubt());
     sampleTrust(metrics, { view: () => parts.state.view(), own: () => own.now().record });
     const opened = await openListeners({ dataDir, config, parts, own, metrics });
     listeners = opened.listeners;
@@ -124,6 +129,7 @@ export async function runServer(options: RunServerOptions): Promise<number> {
     stopping.abort();
     await Promise.all(listeners.map((listener) => listener.drain(config.drainSeconds * 1000)));
     await tasks.stop();
+    await keepTime();
     await level.close();
     log.flush();
   }
@@ -150,7 +156,7 @@ interface Own {
 
 async function openOwnCertificate(parts: ServerParts): Promise<Own> {
   const deps: OwnCertificateDeps = {
-    ...parts.issuing,
+    ...parts.ownIssuing,
     state: parts.state,
     jitter: () => 2 * systemRandom.fraction() - 1,
   };
@@ -244,19 +250,25 @@ function startUpkeep(deps: {
   readonly log: ReturnType<typeof createLogger>;
 }): void {
   const { parts, own, api, config, tasks, log } = deps;
-  const clock = systemClock;
-  const { rotation, store } = parts;
+  const { rotation, store, clockWatch } = parts;
+  const { clock } = clockWatch;
+  /** What signs or drops waits until the clock is sure. */
+  const whenSure =
+    (run: () => Promise<void>): (() => Promise<void>) =>
+    () =>
+      clockWatch.doubt() === undefined ? run() : Promise.resolve();
   const start = (name: string, everyMs: number, run: () => Promise<void>, onRing?: (ring: () => void) => void): void =>
     tasks.start(name, (signal) =>
       repeat({ clock, log }, { name, everyMs, run, ...(onRing === undefined ? {} : { onRing }) }, signal),
     );
-  start("rotation", lookEveryMs, rotationUpkeep({ ...rotation, log }), parts.onLookNow);
+  start("rotation", lookEveryMs, whenSure(rotationUpkeep({ ...rotation, log })), parts.onLookNow);
   start("revocations", revocationsEveryMs, revocationUpkeep({ ...rotation, log }));
   tasks.start("revoked-keys", parts.fillRevokedKeys);
-  start("crls", lookEveryMs * 60, crlUpkeep({ ...rotation, log }));
+  start("crls", lookEveryMs * 60, whenSure(crlUpkeep({ ...rotation, log })));
   // Who comes back within the grace is judged by the record of its last certificate.
   const retentionMs = Math.max(config.retentionSeconds, config.agentGraceSeconds) * 1000;
-  start("prune", pruneEveryMs, pruneUpkeep({ store, clock, log, retentionMs }));
+  start("prune", pruneEveryMs, whenSure(pruneUpkeep({ store, clock, log, retentionMs })));
+  start("clock", lookEveryMs, () => clockWatch.look());
   start(
     "fleet",
     fleetEveryMs,

@@ -74,6 +74,18 @@ export function serverMetrics(metrics: Metrics, version: string): ServerMetrics 
   };
 }
 
+/** Whether the clock is sure, and how far it is from where it was expected. */
+export function sampleClock(metrics: Metrics, doubt: () => { readonly offMs: number } | undefined): void {
+  metrics.sampled("signet_clock_unsure", "1 while the server's clock is not sure and nothing is signed.", {
+    labels: [],
+    sample: () => [{ labels: {}, value: doubt() === undefined ? 0 : 1 }],
+  });
+  metrics.sampled("signet_clock_jump_seconds", "How far the clock is from where it was expected; 0 while it is sure.", {
+    labels: [],
+    sample: () => [{ labels: {}, value: (doubt()?.offMs ?? 0) / 1000 }],
+  });
+}
+
 /** Certificates, CRLs and states of authorities, as they are at each scrape. */
 export function sampleTrust(metrics: Metrics, { view, own }: ScrapedState): void {
   type CertificateLabel = "kind" | "authority";

@@ -7,18 +7,23 @@ import type { ServerParts } from "./wire.ts";
 /** A write this recent shows that the store takes writes; else one is made to see, milliseconds. */
 const recentMs = 10_000;
 
-/** The lines of readyz: the store took a write in the last 10 s, and an active authority is in its life. */
+/** The lines of readyz: the store took a write in the last 10 s, and an active authority is in its life, the clock sure. */
 export async function readiness(parts: ServerParts): Promise<readonly CheckResult[]> {
-  return [await storeCheck(parts), authorityCheck(parts)];
+  return [await storeCheck(parts), authorityCheck(parts), clockCheck(parts)];
 }
 
-async function storeCheck({ store, issuing }: ServerParts): Promise<CheckResult> {
+function clockCheck({ clockWatch }: ServerParts): CheckResult {
+  const doubt = clockWatch.doubt();
+  return { name: "clock", ok: doubt === undefined, detail: doubt?.detail ?? "goes on as the time since boot does" };
+}
+
+async function storeCheck({ store, clockWatch }: ServerParts): Promise<CheckResult> {
   const health = store.health();
   if (!health.ok) return { name: "store", ok: false, detail: health.detail };
   try {
     const { lastCommitAt } = await store.stats();
-    const now = issuing.clock.now().getTime();
-    if (lastCommitAt === undefined || now - lastCommitAt > recentMs) await probe(store);
+    const now = clockWatch.clock.now().getTime();
+    if (lastCommitAt === undefined || Math.abs(now - lastCommitAt) > recentMs) await probe(store);
     return { name: "store", ok: true, detail: "took a write in the last 10 s" };
   } catch (error) {
     return { name: "store", ok: false, detail: error instanceof Error ? error.message : "takes no write" };
@@ -32,11 +37,11 @@ async function probe(store: ServerParts["store"]): Promise<void> {
   await store.commit([held === undefined ? putIfAbsent(counters, next) : update(counters, next, held.revision)]);
 }
 
-function authorityCheck({ state, issuing }: ServerParts): CheckResult {
+function authorityCheck({ state, clockWatch }: ServerParts): CheckResult {
   const issuer = currentIssuer(state.view(), "services");
   if (issuer === undefined) return { name: "authority", ok: false, detail: "no active intermediate" };
   const { name } = issuer.record;
   const ends = issuer.certificate.notAfter;
-  const ok = issuing.clock.now() <= ends;
+  const ok = clockWatch.clock.now() <= ends;
   return { name: "authority", ok, detail: `${name} is active, ${ok ? "until" : "and ended at"} ${ends.toISOString()}` };
 }

@@ -14,7 +14,7 @@ import { reservedNames } from "../issuing/names-of-server.ts";
 import { maxTtlSeconds, profiles, ttlOverAuthority } from "../issuing/profile/profile.ts";
 import { KeyError, type KeyHandle, type KeyManager } from "../keys/key-manager.ts";
 import { handleOf, readPkcs8 } from "../keys/pkcs8.ts";
-import type { Clock } from "../platform/clock.ts";
+import type { BootClock, Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import { createPace } from "../platform/paced.ts";
@@ -28,6 +28,7 @@ import { type IssuanceDeps, issuanceHandler } from "../protocols/issuance/handle
 import { issuanceMayCall } from "../protocols/issuance/may-call.ts";
 import { type Announcements, createAnnouncements } from "../registry/announcements.ts";
 import { CaError } from "../registry/ca-error.ts";
+import { type ClockWatch, openClockWatch } from "../registry/clock-watch.ts";
 import type { EntryDeps } from "../registry/entries.ts";
 import { type DenyListWithCrls, readDenyList } from "../revocation/deny-list.ts";
 import { withRevokedKeys } from "../revocation/revoked-keys.ts";
@@ -49,6 +50,7 @@ export interface ServerPorts {
   readonly store: Store;
   readonly keys: KeyManager;
   readonly clock: Clock;
+  readonly boot: BootClock;
   readonly random: Random;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -59,9 +61,16 @@ export interface ServerPorts {
 
 /** The server without its listeners. */
 export interface ServerParts {
+  /** Whether the clock is sure; its `clock` is what everything here goes by. */
+  readonly clockWatch: ClockWatch;
   readonly state: TrustState;
   readonly announcements: Announcements;
   readonly issuing: IssueDeps;
+  /**
+   * The line for the server's own certificate. It issues also while the clock is not sure, for the time that it would have
+   * had: without that certificate no agent could be heard, and it is the agents who know better.
+   */
+  readonly ownIssuing: IssueDeps;
   readonly rotation: RotationDeps;
   readonly metrics: ServerMetrics;
   readonly store: Store;
@@ -90,10 +99,14 @@ const lateIntervals = 3;
 
 /** Builds the server. Throws CaError when the store has no trust domain, or a lifetime is too long for its authority. */
 export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
-  const { clock, random, log, config, keys } = ports;
+  const { random, log, config, keys } = ports;
   const metrics = serverMetrics(ports.metrics, ports.version);
   const hour = createHourCounts();
-  const { store, keyWasRevoked, fill } = await withRevokedKeys(observedStore(ports.store, { clock, metrics }));
+  const { store, keyWasRevoked, fill } = await withRevokedKeys(
+    observedStore(ports.store, { clock: ports.clock, metrics }),
+  );
+  const clockWatch = await openClockWatch({ store, clock: ports.clock, boot: ports.boot, random, log });
+  const { clock } = clockWatch;
   const state = await openTrustState(store, { refreshHintSeconds: config.refreshHintSeconds });
   const { trustDomain } = state.view();
   if (trustDomain !== config.trustDomain) {
@@ -120,7 +133,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     sha256Hex,
   };
   const steps = observedSteps(createLine(line), { clock, metrics, hour, log });
-  const issuing: IssueDeps = { clock, turns: createTurns(16), steps };
+  const issuing: IssueDeps = { clock: { now: () => clockWatch.sureNow() }, turns: createTurns(16), steps };
   const rotation: RotationDeps = {
     store,
     keys,
@@ -158,7 +171,8 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
   const pace = createPace({ ...anonymousPace, clock });
   const issuance = (connections: Connections): IssuanceDeps => ({
     ...common,
-    ...issuing,
+    issuing,
+    clockHeard: (agentId, agentTime) => clockWatch.heard(agentId, agentTime),
     denyList: denyList.read,
     graceSeconds: config.agentGraceSeconds,
     spkiSha256Of,
@@ -183,6 +197,7 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     rotation,
     line,
     steps,
+    clockWatch,
     lookNow: () => lookNow(),
     rootSigner,
     connected: streams.isOpen,
@@ -193,9 +208,11 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
   };
   const health = createServing();
   return {
+    clockWatch,
     state,
     announcements,
     issuing,
+    ownIssuing: { ...issuing, clock },
     rotation,
     metrics,
     store,

@@ -86,6 +86,7 @@ export async function buildServer(given: Partial<ServerOptions> = {}): Promise<T
     store,
     keys,
     clock,
+    boot: clock,
     random,
     log: given.log ?? silentLogger,
     metrics: given.metrics ?? createMetrics(),

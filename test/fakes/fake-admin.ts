@@ -549,7 +549,11 @@ function cannedAnswers(): AdminAnswers {
     addDevices: notYet,
     listDevices: notYet,
     getDevice: notYet,
-    acceptClock: notYet,
+    acceptClock: () => ({
+      serverTime: fakeNow,
+      already: false,
+      wasUnsureBecause: "the server's clock went 6 h forward at 2026-11-25T08:02:09Z; 41 of 43 agents still say 08:02",
+    }),
     watchDenyList: notYet,
     getTrustBundle: () => ({
       bundle: {

@@ -1,4 +1,5 @@
-import type { Clock } from "../../src/platform/clock.ts";
+import { randomUUID } from "node:crypto";
+import type { BootClock, Clock } from "../../src/platform/clock.ts";
 
 interface Sleeper {
   readonly untilMs: number;
@@ -6,7 +7,9 @@ interface Sleeper {
 }
 
 /** A clock that stands still until a test moves it. */
-export class FakeClock implements Clock {
+export class FakeClock implements Clock, BootClock {
+  /** Each fake clock is a machine that was started at its beginning. */
+  readonly bootId: string = randomUUID();
   #wallMs: number;
   #monotonicMs = 0;
   #sleepers: Sleeper[] = [];
@@ -21,6 +24,10 @@ export class FakeClock implements Clock {
   }
 
   monotonicMs(): number {
+    return this.#monotonicMs;
+  }
+
+  sinceBootMs(): number {
     return this.#monotonicMs;
   }
 

@@ -60,6 +60,7 @@ async function* rotate(
       `no key type ${JSON.stringify(request.keyType.slice(0, 64))}: one of ${keyTypes.join(", ")}`,
     );
   }
+  deps.clockWatch.sureNow(); // Nothing is signed while it throws.
   const previous = currentIssuer(deps.state.view(), "services");
   const made = await prepareIntermediate(
     deps.rotation,

@@ -4,6 +4,7 @@ import type { RotationDeps } from "../../authority/rotation.ts";
 import type { TrustState } from "../../authority/trust-state.ts";
 import type { IssueSteps } from "../../issuing/issue.ts";
 import type { LineDeps } from "../../issuing/line.ts";
+import type { ClockWatch } from "../../registry/clock-watch.ts";
 import type { EntryDeps } from "../../registry/entries.ts";
 import type { TokenDeps } from "../../registry/tokens.ts";
 import type { Signer } from "../../x509/signature.ts";
@@ -11,6 +12,7 @@ import type { AdmittedCall } from "../gate.ts";
 import type { CallDeps } from "../grpc-call.ts";
 import { authorityMethods } from "./authorities.ts";
 import { certificateMethods } from "./certificates.ts";
+import { clockMethods } from "./clock.ts";
 import { entryMethods } from "./entries.ts";
 import { nodeMethods } from "./nodes.ts";
 import { methodsNotYet } from "./not-yet.ts";
@@ -34,6 +36,8 @@ export interface AdminDeps extends CallDeps, EntryDeps, TokenDeps {
   readonly rotation: RotationDeps;
   readonly line: LineDeps;
   readonly steps: Pick<IssueSteps, "parse">;
+  /** Whether the server's clock is sure. */
+  readonly clockWatch: ClockWatch;
   /** Makes the server look at its rotation schedule at once. */
   readonly lookNow: () => void;
   /** A signer from a root key that an admin brought, PKCS#8 PEM. Throws CaError "bad_request". */
@@ -59,6 +63,7 @@ export function adminHandler(deps: AdminDeps): AdminServiceServer {
     ...certificateMethods(deps),
     ...authorityMethods(deps),
     ...revocationMethods(deps),
+    ...clockMethods(deps),
     ...methodsNotYet(deps),
   };
 }

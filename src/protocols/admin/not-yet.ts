@@ -13,8 +13,7 @@ type NotYet =
   | "listDeviceClasses"
   | "addDevices"
   | "listDevices"
-  | "getDevice"
-  | "acceptClock";
+  | "getDevice";
 
 export function methodsNotYet(deps: AdminDeps): Pick<AdminServiceServer, NotYet> {
   const refuse = (): never => {
@@ -29,6 +28,5 @@ export function methodsNotYet(deps: AdminDeps): Pick<AdminServiceServer, NotYet>
     addDevices: unary(deps, grpcTable, async () => refuse()),
     listDevices: unary(deps, grpcTable, async () => refuse()),
     getDevice: unary(deps, grpcTable, async () => refuse()),
-    acceptClock: unary(deps, grpcTable, async () => refuse()),
   };
 }

@@ -1,5 +1,6 @@
 // One look at everything: the numbers of `signet status`.
 import type { AdminServiceServer, Authority, GetStatusResponse, Problem } from "../../../proto/gen/signet/v1/admin.ts";
+import { clockCure } from "../../registry/clock-watch.ts";
 import { type NodeView, nodeState, nodeViews } from "../../registry/nodes.ts";
 import { reusedTokens } from "../../registry/tokens.ts";
 import { certificates } from "../../store/collections/certificates.ts";
@@ -107,6 +108,8 @@ async function readProblems(
 ): Promise<Problem[]> {
   const { fleet, authorities, now } = seen;
   const found: Problem[] = [];
+  const doubt = deps.clockWatch.doubt();
+  if (doubt !== undefined) found.push({ what: `not issuing: ${doubt.detail}`, cure: clockCure });
   for (const { node, report } of [...fleet.live, ...fleet.late]) {
     const path = node.agentId.replace(/^spiffe:\/\/[^/]*/, "");
     const failed = report?.identities.find(

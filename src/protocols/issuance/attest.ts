@@ -25,7 +25,8 @@ import type { Session } from "../authenticate.ts";
 import { bundleToWire, denyListToWire } from "../trust-to-wire.ts";
 import { certificateToWire } from "./certificate-to-wire.ts";
 
-export interface AttestDeps extends IssueDeps, TokenDeps {
+export interface AttestDeps extends TokenDeps {
+  readonly issuing: IssueDeps;
   readonly state: TrustState;
   readonly denyList: () => Promise<DenyListWithCrls>;
   readonly addresses: () => readonly string[];
@@ -133,7 +134,7 @@ async function joinNow(
   let replacing: Replacing | undefined;
   try {
     const recorded = await issue(
-      deps,
+      deps.issuing,
       { kind: "attested", id: use.id, by: "join_string" },
       {
         profile: "agent",
@@ -178,7 +179,7 @@ async function recover(
   };
   await prepareRecover(deps, use);
   const recorded = await issue(
-    deps,
+    deps.issuing,
     { kind: "attested", id, by: "recover" },
     {
       profile: "agent",

@@ -44,7 +44,7 @@ export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
   const toWire = (recorded: Recorded): Certificate =>
     certificateToWire(recorded.record, recorded.chainDer, deps.clock.now());
   const issueItem = async (agent: Agent, item: IssueItem): Promise<Certificate> => {
-    const recorded = await issue(deps, agent, {
+    const recorded = await issue(deps.issuing, agent, {
       profile: "workload",
       protocol: "issuance",
       id: parsedId(item.spiffeId),
@@ -61,7 +61,7 @@ export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
     },
     renew: unary(deps, grpcTable, async ({ csrDer }, call) => {
       const agent = agentOf(deps, call);
-      const recorded = await issue(deps, agent, {
+      const recorded = await issue(deps.issuing, agent, {
         profile: "agent",
         protocol: "issuance",
         id: agent.id,

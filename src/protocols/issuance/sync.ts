@@ -23,6 +23,8 @@ export interface SyncDeps {
   readonly denyList: () => Promise<DenyListWithCrls>;
   readonly addresses: () => readonly string[];
   readonly fullReadMs: number;
+  /** What an agent's own clock said just now: evidence about ours. */
+  readonly clockHeard: (agentId: SpiffeId, agentTime: Date) => void;
 }
 
 /** Parts of the state that are to be sent. */
@@ -72,6 +74,8 @@ export async function sync(
   };
   stream.on("data", (message: SyncRequest) => {
     if (message.report === undefined) return;
+    const { agentTime } = message.report;
+    if (agentTime !== undefined) deps.clockHeard(agent.id, agentTime);
     newest = reportFromWire(agent, message.report, deps.clock.now());
     recording ??= recordReports();
   });

@@ -56,7 +56,7 @@ export async function serve(
   // OpenSSL looks at the clock of this machine.
   const server = await buildServer({ clock: fakeClock(new Date()), stopping: stopping.signal, ...given });
   const renewOwn = (): Promise<OwnCertificate> =>
-    makeOwnCertificate({ ...server.issuing, state: server.state, jitter: () => 0 });
+    makeOwnCertificate({ ...server.ownIssuing, state: server.state, jitter: () => 0 });
   const api = await listenApi({
     address: { host: "127.0.0.1", port: 0 },
     tls: (await renewOwn()).tls,

@@ -9,6 +9,7 @@ import {
   fakeCertificate,
   fakeEntry,
   fakeNode,
+  fakeNow,
   fakeStatus,
   refusal,
   startFakeAdmin,
@@ -82,6 +83,30 @@ const screens: readonly Screen[] = [
         }),
     },
   },
+  {
+    name: "status-clock",
+    args: ["status"],
+    answers: {
+      getStatus: () => ({
+        ...fakeStatus(),
+        problems: [
+          {
+            what: "not issuing: the server's clock went 6 h forward at 2026-11-25T08:02:09Z; 41 of 43 agents still say 08:02",
+            cure: "mend the clock, or if it is right: signet server accept-clock",
+          },
+        ],
+      }),
+    },
+  },
+  { name: "server-accept-clock", args: ["server", "accept-clock"], options: { input: "yes\n" } },
+  { name: "server-accept-clock-dry-run", args: ["server", "accept-clock", "--dry-run"] },
+  { name: "server-accept-clock-pipe", args: ["server", "accept-clock"], options: { terminal: false }, code: 2 },
+  {
+    name: "server-accept-clock-sure",
+    args: ["server", "accept-clock", "--yes"],
+    answers: { acceptClock: () => ({ serverTime: fakeNow, already: true, wasUnsureBecause: "" }) },
+  },
+  { name: "server-accept-clock-json", args: ["server", "accept-clock", "--yes", "-o", "json", "--reason", "it is"] },
   { name: "status-narrow", args: ["status"], options: { columns: 40 } },
   { name: "status-quiet", args: ["status", "-q"] },
   { name: "status-json", args: ["status", "-o", "json"] },

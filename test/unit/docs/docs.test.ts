@@ -6,7 +6,7 @@ import { agentMetrics } from "../../../agent/metrics.ts";
 import { rules } from "../../../src/issuing/policy/rules.ts";
 import { createMetrics, type Metrics } from "../../../src/platform/metrics.ts";
 import { serverConfigSchema } from "../../../src/server/config.ts";
-import { sampleTrust, serverMetrics } from "../../../src/server/metrics.ts";
+import { sampleClock, sampleTrust, serverMetrics } from "../../../src/server/metrics.ts";
 
 const root = join(import.meta.dirname, "../../..");
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
@@ -129,6 +129,7 @@ describe("docs/metrics.md", () => {
   it("names every metric that the server registers, and none that it does not", async () => {
     const metrics = createMetrics();
     serverMetrics(metrics, "0");
+    sampleClock(withoutSamples(metrics), fail);
     sampleTrust(withoutSamples(metrics), { view: fail, own: fail });
     expect(firstCells(between(page, "## Server", "\n## ")).toSorted()).toEqual(await namesOf(metrics));
   });

@@ -36,7 +36,6 @@ export interface LineDeps {
   readonly ownIpAddresses: readonly string[];
   /** Whether a certificate over the key with this SHA-256 was revoked. */
   readonly keyWasRevoked: (spkiSha256: string) => boolean | Promise<boolean>;
-  readonly sha256Hex: (octets: Uint8Array) => string;
 }
 
 export function createLine(deps: LineDeps): IssueSteps {
@@ -99,7 +98,7 @@ export async function look(
       serverNames: deps.serverNames,
       ownDnsNames: profile.name === "server" ? deps.ownDnsNames : [],
       ownIpAddresses: profile.name === "server" ? deps.ownIpAddresses : [],
-      keyRevoked: csr !== undefined && (await deps.keyWasRevoked(deps.sha256Hex(csr.publicKey.der))),
+      keyRevoked: csr !== undefined && (await deps.keyWasRevoked(csr.spkiSha256)),
     };
   } catch (error) {
     throw storeFailure(error);

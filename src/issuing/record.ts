@@ -1,5 +1,4 @@
 // Step 5 of the issuing line: the durable record, and the one class that may leave the process.
-import { hash } from "node:crypto";
 import { type AuditDeps, audited } from "../audit/audit.ts";
 import type { Authority } from "../authority/authority.ts";
 import { expectAuthority } from "../authority/authority.ts";
@@ -88,7 +87,7 @@ function certificateRecord(signed: Signed, caller: string, protocol: string, now
     ttlSeconds: signed.ttlSeconds,
     dnsNames: signed.dnsNames,
     ipAddresses: signed.ipAddresses,
-    spkiSha256: hash("sha256", signed.csr.publicKey.der, "hex"),
+    spkiSha256: signed.csr.spkiSha256,
     caller,
     protocol,
     ...(signed.entry === undefined

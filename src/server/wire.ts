@@ -1,5 +1,4 @@
 // Everything the server is made of, built by hand, in one place. Ports come in from outside; nothing below makes its own.
-import { hash } from "node:crypto";
 import type { Server } from "@grpc/grpc-js";
 import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
 import { AdminServiceService } from "../../proto/gen/signet/v1/admin.ts";
@@ -130,7 +129,6 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     ownDnsNames: names.dnsNames,
     ownIpAddresses: names.ipAddresses,
     keyWasRevoked,
-    sha256Hex,
   };
   const steps = observedSteps(createLine(line), { clock, metrics, hour, log });
   const issuing: IssueDeps = { clock: { now: () => clockWatch.sureNow() }, turns: createTurns(16), steps };
@@ -349,12 +347,8 @@ function createServing(): Serving {
 /** SHA-256 of a CSR's key, hex. Throws CaError "bad_request". */
 function spkiSha256Of(csrDer: Uint8Array): string {
   try {
-    return sha256Hex(parseCsr(csrDer).publicKey.der);
+    return parseCsr(csrDer).spkiSha256;
   } catch (error) {
     throw new CaError("bad_request", error instanceof Error ? error.message : "not a CSR", { cause: error });
   }
-}
-
-function sha256Hex(octets: Uint8Array): string {
-  return hash("sha256", octets, "hex");
 }

@@ -1,5 +1,5 @@
 // PKCS#10 certification requests (RFC 2986): parsing with proof of possession, and building our own.
-
+import { hash } from "node:crypto";
 import { constructedTag, DerReader, type DerValue, readBitString, readDer, readOid, TAG } from "./der.ts";
 import { bitString, compareOctets, explicit, integer, oid, sequence, set } from "./der-writer.ts";
 import { X509Error } from "./errors.ts";
@@ -34,6 +34,8 @@ export interface ParsedCsr {
   readonly [parsed]: true;
   readonly publicKey: SubjectPublicKey;
   readonly spkiDer: Uint8Array;
+  /** SHA-256 of the SubjectPublicKeyInfo, hex. */
+  readonly spkiSha256: string;
   /** Subject alternative names that are asked for; none when there is no such extension. */
   readonly names: readonly GeneralName[];
   readonly keyUsage?: KeyUsage;
@@ -44,7 +46,7 @@ export interface ParsedCsr {
   readonly unknownExtensions: readonly { readonly oid: string; readonly critical: boolean }[];
 }
 
-type RequestedExtensions = Omit<ParsedCsr, typeof parsed | "publicKey" | "spkiDer">;
+type RequestedExtensions = Omit<ParsedCsr, typeof parsed | "publicKey" | "spkiDer" | "spkiSha256">;
 
 /**
  * Parses a CSR: limits first, then structure to the last octet, key rules, signature algorithm, and last the signature
@@ -78,7 +80,9 @@ export function parseCsr(der: Uint8Array): ParsedCsr {
   if (unused !== 0 || !verifySignature(publicKey, algorithmDer, info.raw, bytes)) {
     throw new X509Error("bad_signature", "signature of the CSR is not by its key");
   }
-  const fields: Omit<ParsedCsr, typeof parsed> = { publicKey, spkiDer: publicKey.der, ...requested };
+  const { der: spkiDer } = publicKey;
+  const spkiSha256 = hash("sha256", spkiDer, "hex");
+  const fields: Omit<ParsedCsr, typeof parsed> = { publicKey, spkiDer, spkiSha256, ...requested };
   return fields as ParsedCsr;
 }
 

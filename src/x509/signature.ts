@@ -5,7 +5,7 @@ import { DerReader, readDer, readInteger, sameOctets, TAG } from "./der.ts";
 import { nullValue, oid, sequence } from "./der-writer.ts";
 import { X509Error } from "./errors.ts";
 import { OID } from "./oid.ts";
-import { importPublicKey, type PublicKeyType, type SubjectPublicKey } from "./spki.ts";
+import { importPublicKey, type PublicKeyType, type SubjectPublicKey, verificationKey } from "./spki.ts";
 
 /** Hash of a signature; "none" for Ed25519, which hashes by itself. */
 export type SignatureHash = "sha256" | "sha384" | "sha512" | "none";
@@ -109,10 +109,11 @@ export function verifySignature(
 ): boolean {
   const hash = checkSignatureAlgorithm(key, algorithmDer);
   if (!hasStrictForm(key.type, signature)) return false;
-  const imported = importPublicKey(key);
+  const verifying = verificationKey(key);
   try {
-    return verify(hash === "none" ? null : hash, octets, imported, signature);
+    return verify(hash === "none" ? null : hash, octets, verifying, signature);
   } catch {
+    importPublicKey(key); // Says so when it was the key.
     return false; // OpenSSL raises for some signatures that it cannot read instead of saying no
   }
 }

@@ -1,7 +1,7 @@
 // SubjectPublicKeyInfo: the key rules of the product, on the DER, before any crypto sees the key. node:crypto imports
 // and uses keys that must never be signed (RSA with e = 1, 1,024 bits, points at infinity), so it does not judge here.
 
-import { createHash, createPublicKey, type KeyObject } from "node:crypto";
+import { createHash, createPublicKey, type KeyObject, type PublicKeyInput } from "node:crypto";
 import {
   DerReader,
   type DerValue,
@@ -29,12 +29,13 @@ export interface SubjectPublicKey {
   readonly keyBits: Uint8Array;
 }
 
-/** Keeps the imported key beside the octets, so that an issuer's key is imported once. */
+/** Keeps the imported key beside the octets, so that the key of an issuer is imported once. */
 class CheckedKey implements SubjectPublicKey {
   readonly type: PublicKeyType;
   readonly der: Uint8Array;
   readonly keyBits: Uint8Array;
   #imported: KeyObject | undefined;
+  #used = false;
 
   constructor(type: PublicKeyType, der: Uint8Array, keyBits: Uint8Array) {
     this.type = type;
@@ -45,6 +46,15 @@ class CheckedKey implements SubjectPublicKey {
   import(): KeyObject {
     this.#imported ??= importKey(this.der);
     return this.#imported;
+  }
+
+  // An object of its own for a key that verifies once, as that of a CSR, costs a tenth of the verification.
+  forVerification(): KeyObject | PublicKeyInput {
+    if (this.#imported === undefined && !this.#used) {
+      this.#used = true;
+      return keyInput(this.der);
+    }
+    return this.import();
   }
 }
 
@@ -171,13 +181,18 @@ export function importPublicKey(key: SubjectPublicKey): KeyObject {
   return key instanceof CheckedKey ? key.import() : importKey(parseSpki(key.der).der);
 }
 
+/** What `verify` of node:crypto takes. It refuses a point off its curve, without saying so; `importPublicKey` does. */
+export function verificationKey(key: SubjectPublicKey): KeyObject | PublicKeyInput {
+  return key instanceof CheckedKey ? key.forVerification() : importPublicKey(key);
+}
+
+function keyInput(der: Uint8Array): PublicKeyInput {
+  return { key: Buffer.from(der.buffer, der.byteOffset, der.byteLength), format: "der", type: "spki" };
+}
+
 function importKey(der: Uint8Array): KeyObject {
   try {
-    return createPublicKey({
-      key: Buffer.from(der.buffer, der.byteOffset, der.byteLength),
-      format: "der",
-      type: "spki",
-    });
+    return createPublicKey(keyInput(der));
   } catch (error) {
     throw new X509Error("bad_key", "public key is not a point of its curve", { cause: error });
   }

@@ -1,9 +1,14 @@
 // The metrics of a process: one registry, and series that exist from the start at 0, since an alert on a series that
 // is not there yet never fires.
-import PromCounter from "prom-client/lib/counter.js";
 import PromGauge from "prom-client/lib/gauge.js";
-import PromHistogram from "prom-client/lib/histogram.js";
 import PromRegistry from "prom-client/lib/registry.js";
+import {
+  type CounterSeries,
+  counterMetric,
+  type HistogramSeries,
+  histogramMetric,
+  type RegistryMetric,
+} from "./metric-series.ts";
 
 /** Label names, each with the closed list of its values. */
 export type LabelValues<Label extends string> = Readonly<Record<Label, readonly string[]>>;
@@ -16,6 +21,8 @@ export const noLabels: Labels<never> = {};
 
 export interface Counter<Label extends string> {
   inc(labels: Labels<Label>, by?: number): void;
+  /** One series, looked up once: for what is counted often. */
+  series(labels: Labels<Label>): CounterSeries;
 }
 
 export interface Gauge<Label extends string> {
@@ -24,6 +31,8 @@ export interface Gauge<Label extends string> {
 
 export interface Histogram<Label extends string> {
   observe(labels: Labels<Label>, value: number): void;
+  /** One series, looked up once: for what is observed often. */
+  series(labels: Labels<Label>): HistogramSeries;
 }
 
 /** One series of a gauge that is asked at each scrape. */
@@ -68,12 +77,15 @@ export function createMetrics(): Metrics {
     if (registry.getSingleMetric(name) !== undefined) throw new TypeError(`the metric ${name} exists already`);
     return { name, help };
   };
+  // It asks a metric for its name and for `get`, and its own types know its own classes only.
+  const register = (metric: RegistryMetric): void => registry.registerMetric(metric as never);
   return {
     counter: (name, help, labels) => {
       if (!name.endsWith("_total")) throw new TypeError(`the name of a counter ends in _total, got ${name}`);
-      const counter = new PromCounter({ ...fresh(name, help), labelNames: labelNames(labels), registers });
-      for (const series of everySeries(labels)) counter.inc(series, 0);
-      return { inc: (series, by = 1) => counter.inc({ ...series }, by) };
+      const { metric, series } = counterMetric({ ...fresh(name, help), labelNames: labelNames(labels) });
+      register(metric);
+      for (const each of everySeries(labels)) series(each);
+      return { inc: (of, by = 1) => series(of).inc(by), series };
     },
     gauge: (name, help, labels) => {
       const gauge = new PromGauge({ ...fresh(name, help), labelNames: labelNames(labels), registers });
@@ -92,10 +104,10 @@ export function createMetrics(): Metrics {
       });
     },
     histogram: (name, help, { buckets, labels }) => {
-      const shape = { labelNames: labelNames(labels), buckets: [...buckets], registers };
-      const histogram = new PromHistogram({ ...fresh(name, help), ...shape });
-      for (const series of everySeries(labels)) histogram.zero(series);
-      return { observe: (series, value) => histogram.observe({ ...series }, value) };
+      const { metric, series } = histogramMetric({ ...fresh(name, help), labelNames: labelNames(labels) }, buckets);
+      register(metric);
+      for (const each of everySeries(labels)) series(each);
+      return { observe: (of, value) => series(of).observe(value), series };
     },
     text: () => registry.metrics(),
   };

@@ -3,6 +3,7 @@ import type { Authority } from "../authority/authority.ts";
 import { isCurrent } from "../authority/authority.ts";
 import type { TrustView } from "../authority/trust-state.ts";
 import { type RuleName, rules } from "../issuing/policy/rules.ts";
+import type { HistogramSeries } from "../platform/metric-series.ts";
 import { type Metrics, noLabels, type Sample, secondsBuckets } from "../platform/metrics.ts";
 import type { NodeState } from "../registry/nodes.ts";
 import { authorityStates } from "../store/collections/authorities.ts";
@@ -58,13 +59,18 @@ export function serverMetrics(metrics: Metrics, version: string): ServerMetrics 
   metrics
     .gauge("signet_build_info", "1, with the version of this program.", { version: [version] })
     .set({ version }, 1);
+  const steps = Object.fromEntries(stepNames.map((name) => [name, step.series({ step: name })])) as Readonly<
+    Record<StepName, HistogramSeries>
+  >;
+  const commits = commit.series(noLabels);
+  const committedRecords = records.series(noLabels);
   return {
     issued: (profile, protocol) => issued.inc({ profile, protocol }),
     denied: (rule, protocol) => denied.inc({ rule, protocol }),
-    step: (name, seconds) => step.observe({ step: name }, seconds),
+    step: (name, seconds) => steps[name].observe(seconds),
     commit: (seconds, count) => {
-      commit.observe(noLabels, seconds);
-      records.observe(noLabels, count);
+      commits.observe(seconds);
+      committedRecords.observe(count);
     },
     tokenReused: () => reused.inc(noLabels),
     agents: (counts, bundleBehind) => {

@@ -1,6 +1,7 @@
 // A store that remembers what `get` read, for collections that are read at every request. Right as long as the commits go
 // through it: a record is forgotten when a commit that changes it starts, not remembered while that commit is under way,
-// and forgotten again when any commit that names it ends other than done. With several processes on one database a record
+// and forgotten again when any commit that names it ends other than done. (A commit that puts what is absent changes
+// nothing that could be remembered: absence never is.) With several processes on one database a record
 // may be old; a commit that expects its revision then fails, and the next `get` reads it anew.
 
 import type {
@@ -19,7 +20,7 @@ import type {
 export interface CacheOptions {
   /** Names of the collections to remember. */
   readonly collections: readonly string[];
-  /** Records remembered; the ones not asked for longest are forgotten first. */
+  /** Records remembered; those not asked for again since they were last passed over are forgotten first. */
   readonly maxRecords: number;
 }
 
@@ -28,13 +29,19 @@ export function withCache(store: Store, options: CacheOptions): Store {
   return new CachedStore(store, options);
 }
 
+interface Held {
+  readonly record: Stored<unknown>;
+  /** Asked for again since it was read or last passed over: a mark costs less than keeping the order of use. */
+  used: boolean;
+}
+
 class CachedStore implements Store {
   readonly kind: string;
   readonly #store: Store;
   readonly #collections: ReadonlySet<string>;
   readonly #maxRecords: number;
-  /** In the order of the last use. */
-  readonly #records = new Map<string, Stored<unknown>>();
+  /** In the order in which they will be looked at when one has to go. */
+  readonly #records = new Map<string, Held>();
   /** Slots that commits under way change, with how many do. */
   readonly #changing = new Map<string, number>();
   /** Reads under way; one that is no longer here when it ends has been overtaken by a commit. */
@@ -50,11 +57,10 @@ class CachedStore implements Store {
   async get<T>(collection: Collection<T>, key: string): Promise<Stored<T> | undefined> {
     if (!this.#collections.has(collection.name)) return this.#store.get(collection, key);
     const slot = slotOf(collection.name, key);
-    const held = this.#records.get(slot) as Stored<T> | undefined;
+    const held = this.#records.get(slot);
     if (held !== undefined) {
-      this.#records.delete(slot);
-      this.#records.set(slot, held);
-      return held;
+      held.used = true;
+      return held.record as Stored<T>;
     }
     if (this.#changing.has(slot)) return this.#store.get(collection, key);
     const underWay = this.#reading.get(slot) as Promise<Stored<T> | undefined> | undefined;
@@ -72,7 +78,7 @@ class CachedStore implements Store {
 
   async commit(ops: readonly Op[]): Promise<CommitResult> {
     const named = ops.filter(({ collection }) => this.#collections.has(collection.name));
-    const changed = named.filter(({ kind }) => kind !== "expect").map(slotOfOp);
+    const changed = named.filter(({ kind }) => kind === "update" || kind === "delete").map(slotOfOp);
     for (const slot of changed) {
       this.#changing.set(slot, (this.#changing.get(slot) ?? 0) + 1);
       this.#forget(slot);
@@ -114,11 +120,12 @@ class CachedStore implements Store {
   }
 
   #remember(slot: string, found: Stored<unknown>): void {
-    this.#records.set(slot, found);
-    for (const oldest of this.#records.keys()) {
-      if (this.#records.size <= this.#maxRecords) break;
+    for (const [oldest, held] of this.#records) {
+      if (this.#records.size < this.#maxRecords) break;
       this.#records.delete(oldest);
+      if (held.used) this.#records.set(oldest, { record: held.record, used: false });
     }
+    this.#records.set(slot, { record: found, used: false });
   }
 
   #forget(slot: string): void {

@@ -15,6 +15,7 @@ import {
   storedEntries,
 } from "./group.ts";
 import { checkKey } from "./index-key.ts";
+import { KnownRevisions } from "./known-revisions.ts";
 import { putChanges } from "./level-changes.ts";
 import { type Continuity, putContinuity } from "./level-continuity.ts";
 import { type Engine, isCorruption, type OpenEngine, reasonOf } from "./level-engine.ts";
@@ -39,6 +40,8 @@ import {
 } from "./store.ts";
 
 const MARK_SYNC_MS = 1000;
+/** Records whose revision is remembered for commits that only expect it. */
+const KNOWN_REVISIONS = 50_000;
 
 /** What happens inside, for log and metrics. */
 export type LevelEvent =
@@ -93,6 +96,7 @@ export class LevelStore implements Store {
   readonly #deps: LevelStoreDeps;
   readonly #queue: CommitQueue;
   readonly #known = new WeakSet<object>();
+  readonly #revisions = new KnownRevisions(KNOWN_REVISIONS);
   readonly #stop = new AbortController();
   #state: State;
   #continuity: Continuity;
@@ -253,6 +257,7 @@ export class LevelStore implements Store {
       const next = putContinuity(batch, this.#continuity, { revision, counts, octets });
       await batch.write();
       this.#continuity = next();
+      this.#revisions.stored(group.changes);
       await this.#markCommit(this.#continuity.number);
     } catch (cause) {
       return this.#writeFailed(commits, group, cause);
@@ -273,7 +278,14 @@ export class LevelStore implements Store {
       string,
       { collection: Collection<unknown>; key: string; octets?: Uint8Array | undefined; error?: unknown }
     >();
-    for (const { ops } of commits) for (const { slot, collection, key } of ops) slots.set(slot, { collection, key });
+    const known = new Map<string, number>();
+    for (const { ops } of commits) {
+      for (const { slot, collection, key, content } of ops) {
+        const revision = content === undefined ? this.#revisions.get(slot) : undefined;
+        if (revision === undefined) slots.set(slot, { collection, key });
+        else known.set(slot, revision);
+      }
+    }
     const found = [...slots.values()];
     const keys = [...slots.keys()].map(recordKey);
     try {
@@ -291,10 +303,13 @@ export class LevelStore implements Store {
     }
     return (slot) => {
       const held = slots.get(slot);
+      const revision = held === undefined ? known.get(slot) : undefined;
+      if (revision !== undefined) return { revision, entries: () => [] };
       if (held?.error !== undefined) throw this.#readError(held.collection.name, held.key, held.error);
       if (held?.octets === undefined) return undefined;
       const { collection, key, octets } = held;
       const sealed = openRecord(collection, key, octets);
+      this.#revisions.learn(slot, sealed.revision);
       return { revision: sealed.revision, entries: () => storedEntries(collection, key, sealed) };
     };
   }
@@ -305,6 +320,7 @@ export class LevelStore implements Store {
     const engine = this.#state.kind === "open" ? this.#state.engine : undefined;
     this.#state = state;
     this.#queue.refuseWaiting(unavailable(state));
+    this.#revisions.clear();
     this.#tell({ kind: "write_failed", reason });
     this.#recovery = this.#recover(engine, state);
     return commits.map(({ ops }, i): Outcome => {

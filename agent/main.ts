@@ -1,11 +1,12 @@
 // signet agent: reads its configuration, joins if it must, starts, and drains on TERM.
 import { parseAddress } from "../src/platform/address.ts";
 import { buildVersion } from "../src/platform/build-info.ts";
-import { systemClock } from "../src/platform/clock.ts";
+import { systemBoot, systemClock } from "../src/platform/clock.ts";
 import { createDataDir, type DataDir, DataDirError, openDataDir } from "../src/platform/data-dir.ts";
 import { createLogger, type ProcessLog } from "../src/platform/logger.ts";
 import { systemRandom } from "../src/platform/random.ts";
 import { interruptedExitCode, onSignals } from "../src/platform/shutdown.ts";
+import { steadyClock } from "../src/platform/steady-clock.ts";
 import { createTasks } from "../src/platform/tasks.ts";
 import { SpiffeError } from "../src/spiffe/id.ts";
 import { type JoinString, parseJoinString } from "../src/spiffe/join-string.ts";
@@ -81,7 +82,7 @@ async function run(config: AgentConfig, options: RunAgentOptions, logger: Proces
     tasks.start("reload", () => readLevelAgain(options, logger));
   });
   const starting = startAgent({
-    clock: systemClock,
+    clock: steadyClock(systemClock, systemBoot),
     random: systemRandom,
     logger,
     tasks,

@@ -104,7 +104,11 @@ export class OwnRenewal {
       const now = clock.now();
       if (issued.serverTime !== undefined) session.sawServerTime(issued.serverTime, { sentAt, receivedAt: now });
       const jitter = random.fraction() * 2 - 1;
-      const held = await own.install({ issued, key, id, trust: trust.state, sentAt, now, jitter });
+      // What the server said may have set our clock.
+      const judgedAt = clock.now();
+      const offMs = judgedAt.getTime() - now.getTime();
+      const times = { sentAt: new Date(sentAt.getTime() + offMs), now: judgedAt };
+      const held = await own.install({ issued, key, id, trust: trust.state, jitter, ...times });
       counted("renewed");
       const { serialHex, notAfter, renewAt, authority } = held;
       logger.info({ serialHex, notAfter, renewAt, authority }, "agent certificate renewed");

@@ -1,11 +1,12 @@
 // Who we talk to: one channel to one server at a time, opened anew when our certificate or our trust changes.
 import type { Clock } from "../src/platform/clock.ts";
+import type { SteadyClock } from "../src/platform/steady-clock.ts";
 import { ServerChannel } from "../src/sdk/server-channel.ts";
 import type { HeldIdentity } from "./identities/held-identity.ts";
 import type { TrustState } from "./trust.ts";
 
 export interface SessionDeps {
-  readonly clock: Pick<Clock, "now">;
+  readonly clock: Pick<Clock, "now"> | SteadyClock;
   readonly trust: () => TrustState;
   readonly identity: () => HeldIdentity | undefined;
   /** `server:` of the configuration; empty when it says nothing. */
@@ -81,6 +82,7 @@ export class Session {
       trust: () => this.#deps.trust(),
       identity: this.#deps.identity(),
       now: () => this.#deps.clock.now(),
+      otherNow: () => wallOf(this.#deps.clock),
       maxMessageBytes: this.#deps.maxMessageBytes,
     });
     this.#set({ address });
@@ -128,7 +130,11 @@ export class Session {
   }
 
   sawServerTime(serverTime: Date, { sentAt, receivedAt }: { readonly sentAt: Date; readonly receivedAt: Date }): void {
-    const middle = (sentAt.getTime() + receivedAt.getTime()) / 2;
+    const { clock } = this.#deps;
+    // Of interest is this host's clock as it is, also while we do not go by it.
+    const offMs = wallOf(clock).getTime() - clock.now().getTime();
+    const middle = (sentAt.getTime() + receivedAt.getTime()) / 2 + offMs;
+    if ("heard" in clock) clock.heard(serverTime);
     this.#set({ clockOffsetSeconds: (middle - serverTime.getTime()) / 1000 });
   }
 
@@ -147,4 +153,9 @@ export class Session {
     this.#contact = { ...this.#contact, ...change };
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** The wall clock as it is, also while it is not gone by. */
+export function wallOf(clock: Pick<Clock, "now"> | SteadyClock): Date {
+  return "wall" in clock ? clock.wall() : clock.now();
 }

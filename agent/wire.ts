@@ -7,6 +7,7 @@ import type { Logger } from "../src/platform/logger.ts";
 import { createMetrics } from "../src/platform/metrics.ts";
 import type { OpsServer } from "../src/platform/ops-server.ts";
 import type { Random } from "../src/platform/random.ts";
+import type { SteadyClock } from "../src/platform/steady-clock.ts";
 import type { Tasks } from "../src/platform/tasks.ts";
 import { bothClocks, dualTime, type RetryLimits } from "../src/sdk/renew-at.ts";
 import type { SpiffeId } from "../src/spiffe/id.ts";
@@ -39,7 +40,7 @@ import { OwnRenewal } from "./own-renewal.ts";
 import { renewByHand } from "./renew-by-hand.ts";
 import { agentReport, agentStatus } from "./report.ts";
 import { reportFitter } from "./report-size.ts";
-import { Session } from "./session.ts";
+import { Session, wallOf } from "./session.ts";
 import { type NodeSocket, openNodeSocket } from "./sockets/node-service.ts";
 import { ServerSync, type SyncLimits } from "./sync.ts";
 import { type TrustState, TrustStore } from "./trust.ts";
@@ -78,7 +79,8 @@ export const defaultLimits: AgentLimits = {
 };
 
 export interface AgentParts {
-  readonly clock: Clock;
+  /** What it goes by; a steady one is told the times that the server says. */
+  readonly clock: Clock | SteadyClock;
   readonly random: Random;
   readonly logger: Logger;
   readonly tasks: Tasks;
@@ -234,7 +236,8 @@ export async function startAgent(parts: AgentParts): Promise<RunningAgent> {
     session,
     trust,
     entries,
-    report: () => fit(agentReport({ acknowledged: acknowledgement(), slots: cache.all(), now: clock.now(), version })),
+    report: () =>
+      fit(agentReport({ acknowledged: acknowledgement(), slots: cache.all(), now: wallOf(clock), version })),
     comeBack: async (address) => {
       const back = await comeBack(
         { clock, random, logger, own, trust, limits: limits.contact, join: joinString, graceSeconds },

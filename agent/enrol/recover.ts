@@ -17,6 +17,7 @@ import { trustDomainOf } from "../../src/spiffe/id.ts";
 import { recoverTranscript } from "../../src/spiffe/recover-proof.ts";
 import { buildCsr } from "../../src/x509/csr.ts";
 import type { HeldIdentity } from "../identities/held-identity.ts";
+import { wallOf } from "../session.ts";
 import type { Attested, ContactLimits } from "./first-contact.ts";
 
 export interface RecoverDeps {
@@ -82,6 +83,7 @@ function recoverChannel(deps: RecoverDeps, address: string): ServerChannel {
     trust: deps.trust,
     identity: undefined,
     now: () => deps.clock.now(),
+    otherNow: () => wallOf(deps.clock),
     maxMessageBytes: deps.limits.messageBytes,
   });
 }

@@ -155,7 +155,11 @@ export class Rotator {
         if (answer.issued.serverTime !== undefined) {
           this.#deps.sawServerTime(answer.issued.serverTime, { sentAt, receivedAt });
         }
-        this.#accept(slot.spiffeId, { issued: answer.issued, key, sentAt, receivedAt });
+        // The server's time may just have told that our clock was set: then the answer is judged by the clock as it is now.
+        const judgedAt = this.#deps.clock.now();
+        const offMs = judgedAt.getTime() - receivedAt.getTime();
+        const times = { sentAt: new Date(sentAt.getTime() + offMs), receivedAt: judgedAt };
+        this.#accept(slot.spiffeId, { issued: answer.issued, key, ...times });
       }
     }
   }

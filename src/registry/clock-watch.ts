@@ -14,6 +14,7 @@
 // | after an admin's or the agents' commit   | the clock as they took it                                           |
 import { type Actor, audited, serverActor } from "../audit/audit.ts";
 import type { BootClock, Clock } from "../platform/clock.ts";
+import { agrees, type ClockAnchor, type ClockReading, expectedMs, followed } from "../platform/clock-anchor.ts";
 import { formatDuration } from "../platform/durations.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Random } from "../platform/random.ts";
@@ -21,18 +22,7 @@ import { type ClockRecord, clockKey, clocks } from "../store/collections/clock.t
 import { nodes } from "../store/collections/nodes.ts";
 import { type Op, putIfAbsent, type Store, type Stored, update } from "../store/store.ts";
 import { CaError } from "./ca-error.ts";
-import {
-  type AgentVotes,
-  agrees,
-  anchorAtStart,
-  type ClockAnchor,
-  type ClockReading,
-  countVotes,
-  expectedMs,
-  followed,
-  judgeClock,
-  type KeptClock,
-} from "./clock-rule.ts";
+import { type AgentVotes, anchorAtStart, countVotes, judgeClock, type KeptClock } from "./clock-rule.ts";
 import { commit } from "./committed.ts";
 
 export interface ClockWatchDeps {

@@ -8,7 +8,7 @@ import { IssuanceServiceClient } from "../../proto/gen/signet/v1/issuance.ts";
 import type { TrustBundle } from "../spiffe/bundle.ts";
 import type { DenyList } from "../spiffe/deny.ts";
 import { serverId } from "../spiffe/kind.ts";
-import { judgeSvid } from "../spiffe/svid.ts";
+import { judgeSvid, type SvidVerdict } from "../spiffe/svid.ts";
 import { encodePem } from "../x509/pem.ts";
 import { callUnary, type RpcFailure, type UnaryMethod } from "./rpc.ts";
 
@@ -34,6 +34,11 @@ export interface ChannelFields {
   /** Our own certificate; undefined to stay anonymous. */
   readonly identity: OwnCertificate | undefined;
   readonly now: () => Date;
+  /**
+   * What else the time may be, where our clock jumped and nobody has said yet which is right. The server is taken by either:
+   * a clock that was wrong until it was set must not keep us from who knows the time.
+   */
+  readonly otherNow?: (() => Date) | undefined;
   /** Octets of one message at most. */
   readonly maxMessageBytes: number;
 }
@@ -134,13 +139,19 @@ export class ServerChannel {
     const trust = this.#fields.trust?.();
     if (trust === undefined) return undefined;
     const expected = serverId(trust.bundle.trustDomain);
-    const verdict = judgeSvid(chainDer, {
-      bundle: trust.bundle,
-      at: this.#fields.now(),
-      purpose: "server",
-      denied: trust.denyList,
-      allow: (id) => id === expected,
-    });
+    const judgedAt = (at: Date): SvidVerdict =>
+      judgeSvid(chainDer, {
+        bundle: trust.bundle,
+        at,
+        purpose: "server",
+        denied: trust.denyList,
+        allow: (id) => id === expected,
+      });
+    const verdict = judgedAt(this.#fields.now());
+    if (!verdict.ok && (verdict.reason === "expired" || verdict.reason === "not_yet_valid")) {
+      const { otherNow } = this.#fields;
+      if (otherNow !== undefined && judgedAt(otherNow()).ok) return undefined;
+    }
     return verdict.ok ? undefined : verdict.detail.replace("the peer", "the server");
   }
 }

@@ -85,3 +85,41 @@ it("a server that starts before the latest time it used is not sure, serves, and
   await watch.after(seen);
   await watch.stop();
 });
+
+it("an agent's clock goes an hour back, then a day forward: its identities go on, renewed when due, none lost", async ({
+  place,
+}) => {
+  await place.out("init", "--trust-domain", "clock.test");
+  const shift = await shiftable(place, "agent");
+  await place.server();
+  await place.out("entry", "create", "--id", "/svc/a", "--agent", "one", "--ttl", "8s");
+  const join = await place.out("token", "create", "--agent", "one", "-q");
+  const agent = await place.agent({ join, env: shift.env });
+  const watch = watchIdentity(place.path(".signet-agent/identities/svc/a"));
+  await watch.after(0);
+  for (const ms of [-hour, 24 * hour]) {
+    const from = agent.lines.length;
+    const seen = watch.seen.length;
+    const startedMs = performance.now();
+    await shift.set(ms);
+    // Two renewals, each at its time: by the wall clock they would all be due at once, or not for an hour.
+    await watch.after(seen);
+    await watch.after(seen + 1);
+    const tookMs = performance.now() - startedMs;
+    expect(watch.seen.length - seen).toBe(2);
+    expect(tookMs).toBeGreaterThan(2000);
+    expect((await fetchText(agent.ops, "/readyz")).status).toBe(200);
+    const lines = agent.lines.slice(from);
+    expect(lines.filter((line) => line.includes("identity not renewed"))).toEqual([]);
+    expect(lines.filter((line) => line.includes("identity obtained")).length).toBeLessThanOrEqual(3);
+    // What it says of its clock is the clock of its host, for who has to mend it.
+    await until(async () => {
+      const offset = /^signet_agent_clock_offset_seconds (-?[\d.]+)/m.exec(
+        (await fetchText(agent.ops, "/metrics")).text,
+      );
+      return Math.abs(Number(offset?.[1]) - ms / 1000) < 60 ? true : undefined;
+    });
+  }
+  await watch.stop();
+  expect(watch.torn).toEqual([]);
+});

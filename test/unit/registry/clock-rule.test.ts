@@ -1,16 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  agrees,
-  anchorAtStart,
-  type ClockReading,
-  countVotes,
-  expectedMs,
-  followed,
-  judgeClock,
-  type KeptClock,
-  toleranceMs,
-} from "../../../src/registry/clock-rule.ts";
+import { agrees, type ClockReading, expectedMs, followed, toleranceMs } from "../../../src/platform/clock-anchor.ts";
+import { anchorAtStart, countVotes, judgeClock, type KeptClock } from "../../../src/registry/clock-rule.ts";
 
 const anchor: ClockReading = { wallMs: 1_000_000_000, bootMs: 5000 };
 const hour = 3_600_000;

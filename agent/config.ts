@@ -110,6 +110,21 @@ const root = group(
       { help: "where the agent listens" },
     ),
     server: optional(servers, "host:port of the server, several with commas; as the join string says by default"),
+    x509pop: group(
+      {
+        certificate: optional(anyText, "PEM file of the node's own factory certificate and its intermediates"),
+        key: optional(anyText, "PEM file of its key, which only its owner may read"),
+        roots: optional(anyText, "PEM file of the trust domain's roots; without it a join string has their pins"),
+      },
+      {
+        help: "joining by a factory certificate instead of a secret",
+        check: ({ certificate, key, roots }, complain) => {
+          if (certificate !== undefined && key === undefined) complain("key", "is missing beside certificate");
+          if (certificate === undefined && key !== undefined) complain("certificate", "is missing beside key");
+          if (certificate === undefined && roots !== undefined) complain("certificate", "is missing beside roots");
+        },
+      },
+    ),
     agent_grace: withDefault(
       duration({ leastSeconds: 0 }),
       "30d",
@@ -187,6 +202,10 @@ export interface AgentConfig {
   readonly listen: { readonly ops: string; readonly workload: string | undefined };
   /** host:port, several with commas between. */
   readonly server: string | undefined;
+  /** A factory certificate to join by, with the files of its key and of the trust domain's roots. */
+  readonly x509pop:
+    | { readonly certificateFile: string; readonly keyFile: string; readonly rootsFile: string | undefined }
+    | undefined;
   /** 0: never. */
   readonly agentGraceSeconds: number;
   /** Empty: every entry goes under the data directory. */
@@ -228,6 +247,8 @@ const otherVariables: readonly string[] = [
     "FULL_READ",
     "REPORT_INTERVAL",
     "DRAIN",
+    "DEVICES_INTERMEDIATE_TTL",
+    "X509POP_UNREGISTERED_ALLOW",
   ],
   ...["LIMITS_CONNECTIONS", "LIMITS_ANONYMOUS_CONNECTIONS", "LIMITS_HANDSHAKE", "LIMITS_ANONYMOUS_LIFE"],
   ...["STORE_MARK", "STORE_RESERVE", "STORE_SCRUB_EVERY", "STORE_SCRUB_RATE"],
@@ -266,6 +287,7 @@ function fromSnake(read: ReturnType<typeof root.read>): AgentConfig {
     dataDir: read.data_dir,
     listen: { ops: read.listen.ops, workload: read.listen.workload },
     server: read.server,
+    x509pop: x509popSetting(read.x509pop),
     agentGraceSeconds: read.agent_grace,
     identities: read.identities.map((each) => ({
       spiffeId: each.spiffe_id,
@@ -278,6 +300,12 @@ function fromSnake(read: ReturnType<typeof root.read>): AgentConfig {
     })),
     log: read.log,
   };
+}
+
+function x509popSetting(read: ReturnType<typeof root.read>["x509pop"]): AgentConfig["x509pop"] {
+  const { certificate, key, roots } = read;
+  if (certificate === undefined || key === undefined) return undefined;
+  return { certificateFile: certificate, keyFile: key, rootsFile: roots };
 }
 
 function reloadSetting(read: ReturnType<typeof reload.read> | undefined): ReloadSetting | undefined {

@@ -1,6 +1,8 @@
 // Which leaves live under an authority. Both read an index, never all certificates.
 import { liveNodes } from "../registry/nodes.ts";
+import type { AuthorityRecord } from "../store/collections/authorities.ts";
 import { certificateKey, certificates } from "../store/collections/certificates.ts";
+import { devices } from "../store/collections/devices.ts";
 import type { Store } from "../store/store.ts";
 
 /** When the last leaf under an authority ends; undefined when it signed none that is still kept. */
@@ -24,7 +26,7 @@ export async function liveLeaves(store: Pick<Store, "scan">, authority: string, 
   return count;
 }
 
-/** Who has moved away from an authority, by the newest leaf of each agent and of each identity it reports. */
+/** Who has moved away from an authority, by the newest leaf of each agent, of each identity it reports, of each device. */
 export interface Moved {
   readonly moved: number;
   readonly total: number;
@@ -32,8 +34,16 @@ export interface Moved {
   readonly movedBy: Date | undefined;
 }
 
-/** A leaf that was replaced by a newer one of the same agent or identity does not count. */
-export async function movedFrom(store: Pick<Store, "get" | "scan">, from: string, now: Date): Promise<Moved> {
+/** A leaf that was replaced by a newer one of the same holder does not count. */
+export async function movedFrom(
+  store: Pick<Store, "get" | "scan">,
+  from: Pick<AuthorityRecord, "name" | "serves">,
+  now: Date,
+): Promise<Moved> {
+  return from.serves.includes("devices") ? devicesMoved(store, from.name, now) : agentsMoved(store, from.name, now);
+}
+
+async function agentsMoved(store: Pick<Store, "get" | "scan">, from: string, now: Date): Promise<Moved> {
   let moved = 0;
   let total = 0;
   let movedBy: number | undefined;
@@ -49,4 +59,15 @@ export async function movedFrom(store: Pick<Store, "get" | "scan">, from: string
     }
   }
   return { moved, total, movedBy: movedBy === undefined ? undefined : new Date(movedBy) };
+}
+
+/** Devices say nothing of themselves between two renewals, so nobody knows when the last one comes. */
+async function devicesMoved(store: Pick<Store, "scan">, from: string, now: Date): Promise<Moved> {
+  let moved = 0;
+  let total = 0;
+  for await (const { value } of store.scan(devices, "ends", { from: [now.getTime()] })) {
+    total++;
+    if (value.newest?.authority !== from) moved++;
+  }
+  return { moved, total, movedBy: undefined };
 }

@@ -12,9 +12,10 @@ import type { Random } from "../platform/random.ts";
 import type { Announcements } from "../registry/announcements.ts";
 import { CaError } from "../registry/ca-error.ts";
 import { commit } from "../registry/committed.ts";
+import { longestDeviceTtlSeconds } from "../registry/device-classes.ts";
 import { longestTtlSeconds } from "../registry/entries.ts";
 import { withoutDenyList } from "../registry/nodes.ts";
-import { type AuthorityRecord, authorities } from "../store/collections/authorities.ts";
+import { type AuthorityRecord, authorities, type Serves } from "../store/collections/authorities.ts";
 import { crls } from "../store/collections/crls.ts";
 import { trust } from "../store/collections/trust.ts";
 import { type Op, putIfAbsent, remove, type Store, update } from "../store/store.ts";
@@ -37,20 +38,26 @@ export interface RotationDeps {
   /** Makes authorities one after the other: a key stands under the name of the next authority before its commit. */
   readonly oneAtATime: OneAtATime;
   /** `intermediateTtlSeconds` 0: a successor lives as long as the one that it follows. */
-  readonly settings: RotationSettings & { readonly intermediateTtlSeconds: number };
+  readonly settings: RotationSettings & { readonly intermediateTtlSeconds: { readonly [serves in Serves]: number } };
 }
 
 export interface PrepareWish {
   /** The root's key, when it is not on the server; held in memory for this call only. */
   readonly rootSigner?: Signer;
   readonly keyType?: KeyType;
+  /** What it is for; by default services. The first one that serves devices follows nobody. */
+  readonly serves?: Serves;
+  /** Ops of the same commit, made anew for each attempt; they may throw. */
+  readonly together?: () => Promise<readonly Op[]>;
+  /** The command that helps when the root's key is not on the server. */
+  readonly rootKeyCure?: string;
   /** When its activation is due. */
   readonly activateFrom: Date;
 }
 
 /**
- * Makes the successor of the active intermediate, with its empty CRL, in the state prepared. One that is prepared
- * already is taken, and its activation brought forward. Throws CaError "denied" `root_key_elsewhere`, "conflict".
+ * Makes the successor of the active intermediate that serves the same, with its empty CRL, in the state prepared. One
+ * that is prepared already is taken, and its activation brought forward. Throws CaError "denied" `root_key_elsewhere`, "conflict".
  */
 export function prepareIntermediate(deps: RotationDeps, wish: PrepareWish, actor: Actor): Promise<Authority> {
   return deps.oneAtATime(() => prepareAlone(deps, wish, actor));
@@ -60,10 +67,15 @@ async function prepareAlone(deps: RotationDeps, wish: PrepareWish, actor: Actor)
   for (let attempt = 0; attempt < 3; attempt++) {
     const view = await deps.state.reload();
     const waiting = view.authorities.find(
-      ({ record }) => record.kind === "intermediate" && record.state === "prepared",
+      ({ record }) =>
+        record.kind === "intermediate" && record.state === "prepared" && record.serves.includes(servedBy(wish)),
     );
-    const ops =
-      waiting === undefined ? await newIntermediate(deps, view, wish, actor) : bringForward(deps, waiting, wish, actor);
+    const ops = [
+      ...(waiting === undefined
+        ? await newIntermediate(deps, view, wish, actor)
+        : bringForward(deps, waiting, wish, actor)),
+      ...((await wish.together?.()) ?? []),
+    ];
     const name = waiting?.record.name ?? nextName(view);
     if (ops.length > 0 && !(await commit(deps.store, ops)).done) continue;
     const made = (await deps.state.reload()).authorities.find(({ record }) => record.name === name);
@@ -71,6 +83,10 @@ async function prepareAlone(deps: RotationDeps, wish: PrepareWish, actor: Actor)
     if (made !== undefined) return made;
   }
   throw new CaError("conflict", "the authorities are being changed by somebody else", { retry: "later" });
+}
+
+function servedBy({ serves = "services" }: Pick<PrepareWish, "serves">): Serves {
+  return serves;
 }
 
 function nextName(view: TrustView): string {
@@ -84,10 +100,12 @@ async function newIntermediate(
   actor: Actor,
 ): Promise<readonly Op[]> {
   const root = view.authorities.findLast(({ record }) => record.kind === "root" && record.state === "active");
-  const active = currentIssuer(view, "services");
+  const serves = servedBy(wish);
+  const followed = currentIssuer(view, serves);
+  const active = followed ?? currentIssuer(view, "services");
   if (root === undefined || active === undefined)
     throw new CaError("denied", "there is no active root and intermediate", { rule: "no_authority" });
-  const rootSigner = wish.rootSigner ?? (await rootKeyHere(deps, root));
+  const rootSigner = wish.rootSigner ?? (await rootKeyHere(deps, root, wish));
   const now = deps.clock.now();
   const name = nextName(view);
   const keyType = wish.keyType ?? (active.record.keyType as KeyType);
@@ -95,7 +113,7 @@ async function newIntermediate(
   const certificate = await makeIntermediate(deps, rootSigner, {
     trustDomain: view.trustDomain,
     name,
-    lifeSeconds: deps.settings.intermediateTtlSeconds || lifeSecondsOf(active),
+    lifeSeconds: deps.settings.intermediateTtlSeconds[serves] || lifeSecondsOf(active),
     issuer: root.certificate,
     spkiDer: key.spkiDer,
   });
@@ -114,7 +132,7 @@ async function newIntermediate(
     keyType,
     keyId: certificate.subjectKeyId ?? "",
     certificateDer: certificate.raw,
-    serves: active.record.serves,
+    serves: followed?.record.serves ?? [serves],
     keyHere: true,
     preparedAt: now.getTime(),
     announcedBy: deniedSequence,
@@ -158,13 +176,18 @@ function bringForward(deps: RotationDeps, waiting: Authority, wish: PrepareWish,
   ];
 }
 
-async function rootKeyHere(deps: RotationDeps, root: Authority): Promise<Signer> {
+async function rootKeyHere(deps: RotationDeps, root: Authority, wish: PrepareWish): Promise<Signer> {
   if (root.record.keyHere) return deps.keys.open(root.record.name);
   throw new CaError("denied", `the key of ${root.record.name} is not on this server`, {
     rule: "root_key_elsewhere",
     value: root.record.name,
-    cure: "signet authority rotate --root-key FILE",
+    cure: wish.rootKeyCure ?? rotateByHand(servedBy(wish)),
   });
+}
+
+/** The command that makes a successor where the root's key is not on the server. */
+export function rotateByHand(serves: Serves): string {
+  return `signet authority rotate${serves === "devices" ? " --devices" : ""} --root-key FILE`;
 }
 
 /** Live agents that do not have the CRL of a prepared authority on disk. */
@@ -240,8 +263,8 @@ async function retire(deps: RotationDeps, authority: Authority): Promise<void> {
 /** What a look at the schedule did, or found that it cannot do. */
 export interface Looked {
   readonly done: readonly string[];
-  /** A successor is due and only the root's key is missing. */
-  readonly rootKeyWanted: boolean;
+  /** For what a successor is due and only the root's key is missing. */
+  readonly rootKeyWanted: readonly Serves[];
   /** Agents that a due activation still waits for. */
   readonly waitingFor: readonly string[];
 }
@@ -249,7 +272,7 @@ export interface Looked {
 /** Does what is due now, each step at most once. Steps that are not due stay for the next look. */
 export async function rotateWhatIsDue(deps: RotationDeps): Promise<Looked> {
   const done: string[] = [];
-  let rootKeyWanted = false;
+  let rootKeyWanted: readonly Serves[] = [];
   let waiting: readonly string[] = [];
   for (const next of await stepsToCome(deps)) {
     const now = deps.clock.now();
@@ -259,9 +282,12 @@ export async function rotateWhatIsDue(deps: RotationDeps): Promise<Looked> {
         const root = deps.state
           .view()
           .authorities.findLast(({ record }) => record.kind === "root" && record.state === "active");
-        rootKeyWanted = root?.record.keyHere === false;
-        if (rootKeyWanted) break;
-        const made = await prepareIntermediate(deps, { activateFrom: next.activateAt }, serverActor);
+        if (root?.record.keyHere === false) {
+          rootKeyWanted = [...rootKeyWanted, ...next.after.record.serves];
+          break;
+        }
+        const [serves = "services"] = next.after.record.serves;
+        const made = await prepareIntermediate(deps, { serves, activateFrom: next.activateAt }, serverActor);
         done.push(`${made.record.name} prepared`);
         break;
       }
@@ -292,7 +318,11 @@ export async function stepsToCome(
     // A certificate is valid to the last moment of its notAfter, and the second after it ends.
     if (ends !== undefined) lastLeaf.set(record.name, new Date(ends.getTime() + 1000));
   }
-  const longestTtlMs = Math.max(deps.settings.longestTtlMs, (await longestTtlSeconds(deps.store)) * 1000);
+  const known = deps.settings.longestTtlMs;
+  const longestTtlMs = {
+    services: Math.max(known.services, (await longestTtlSeconds(deps.store)) * 1000),
+    devices: Math.max(known.devices, (await longestDeviceTtlSeconds(deps.store)) * 1000),
+  };
   return nextSteps(view, { ...deps.settings, longestTtlMs }, lastLeaf);
 }
 

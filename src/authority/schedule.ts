@@ -1,5 +1,5 @@
 // When an intermediate is followed by the next. Pure: all times are given.
-import type { AuthorityKind } from "../store/collections/authorities.ts";
+import type { AuthorityKind, Serves } from "../store/collections/authorities.ts";
 import type { Authority } from "./authority.ts";
 import type { TrustView } from "./trust-state.ts";
 
@@ -9,8 +9,8 @@ export interface RotationSettings {
   readonly activateAt: number;
   /** How long an activation waits for agents to have the new CRL, milliseconds. */
   readonly acknowledgeWaitMs: number;
-  /** The longest life of a leaf, milliseconds: no successor comes later than twice that before the end. */
-  readonly longestTtlMs: number;
+  /** The longest life of a leaf under it, milliseconds: no successor comes later than twice that before the end. */
+  readonly longestTtlMs: { readonly [serves in Serves]: number };
   /** How long a CRL stands, seconds: an intermediate's is signed anew daily, a root's at each ceremony. */
   readonly crlLifeSeconds: { readonly [kind in AuthorityKind]: number };
 }
@@ -24,7 +24,8 @@ export interface Schedule {
 export function scheduleOf(authority: Authority, settings: RotationSettings): Schedule {
   const start = authority.record.preparedAt;
   const end = authority.certificate.notAfter.getTime();
-  const latest = end - 2 * settings.longestTtlMs;
+  const longestTtlMs = Math.max(0, ...authority.record.serves.map((serves) => settings.longestTtlMs[serves]));
+  const latest = end - 2 * longestTtlMs;
   const activateAt = Math.min(start + (end - start) * settings.activateAt, latest);
   const prepareAt = Math.min(start + (end - start) * settings.prepareAt, activateAt);
   return { prepareAt: new Date(prepareAt), activateAt: new Date(activateAt) };

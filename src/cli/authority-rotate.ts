@@ -15,6 +15,8 @@ export interface RotateFlags {
   readonly rootKey?: string;
   readonly rootPassphraseFile?: string;
   readonly keyType?: string;
+  /** The intermediate of the devices instead of that of the services. */
+  readonly devices?: boolean;
   /** `true` when it was given without a duration. */
   readonly wait?: number | true;
   readonly reason?: string;
@@ -44,6 +46,7 @@ export async function rotateAuthority(cli: Cli, flags: RotateFlags): Promise<Exi
         watch,
         reason: flags.reason ?? "",
         keyType: flags.keyType ?? "",
+        serves: flags.devices === true ? "devices" : "services",
       };
       for await (const answer of admin.stream(
         "rotateAuthority",

@@ -6,8 +6,10 @@ import type { Certificate } from "../x509/certificate.ts";
 export type Caller =
   /** An agent that presented its certificate, found by our own validator. */
   | { readonly kind: "agent"; readonly id: SpiffeId; readonly serialHex: string; readonly authorityKeyId: string }
-  /** A node that proved who it is and has no certificate that lives. */
-  | { readonly kind: "attested"; readonly id: SpiffeId; readonly by: "join_string" | "recover" }
+  /** A device that presented its certificate (LDevID). */
+  | { readonly kind: "device"; readonly id: SpiffeId; readonly serialHex: string; readonly authorityKeyId: string }
+  /** A node or device that proved who it is, not by a certificate that lives. */
+  | { readonly kind: "attested"; readonly id: SpiffeId; readonly by: "join_string" | "recover" | "x509pop" }
   /** A workload that presented its certificate; it may ask for nothing here. */
   | { readonly kind: "workload"; readonly id: SpiffeId; readonly serialHex: string; readonly authorityKeyId: string }
   | { readonly kind: "anonymous" }
@@ -19,6 +21,7 @@ export function callerOf(id: SpiffeId, leaf: Pick<Certificate, "serialHex" | "au
   const kind = kindOf(id);
   const presented = { id, serialHex: leaf.serialHex, authorityKeyId: leaf.authorityKeyId ?? "" };
   if (kind === "agent") return { kind: "agent", ...presented };
+  if (kind === "device") return { kind: "device", ...presented };
   if (kind === "workload") return { kind: "workload", ...presented };
   return { kind: "anonymous" };
 }
@@ -31,6 +34,7 @@ export function callerName(caller: Caller): string {
     case "server":
       return "server";
     case "agent":
+    case "device":
     case "attested":
     case "workload":
       return caller.id;

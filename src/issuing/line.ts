@@ -6,6 +6,8 @@ import type { KeyManager } from "../keys/key-manager.ts";
 import type { Random } from "../platform/random.ts";
 import { CaError } from "../registry/ca-error.ts";
 import { storeFailure } from "../registry/committed.ts";
+import { getDeviceClass } from "../registry/device-classes.ts";
+import { findDevice } from "../registry/devices.ts";
 import { findEntry } from "../registry/entries.ts";
 import { findNode } from "../registry/nodes.ts";
 import { type EntryRecord, entries } from "../store/collections/entries.ts";
@@ -21,7 +23,7 @@ import type { Caller } from "./caller.ts";
 import type { IssueRequest, IssueSteps } from "./issue.ts";
 import { decide } from "./policy/decide.ts";
 import type { Facts } from "./policy/facts.ts";
-import type { Profile, ProfileName } from "./profile/profile.ts";
+import { deviceProfile, type Profile, type ProfileName } from "./profile/profile.ts";
 import { record } from "./record.ts";
 import type { Allowed, Signed, SignedFields, Unsigned, UnsignedFields } from "./stages.ts";
 
@@ -77,8 +79,9 @@ export async function look(
 ): Promise<Facts> {
   const { caller, request, now, csr } = asked;
   const view = deps.state.view();
-  const profile = deps.profiles[request.profile];
   try {
+    const device = request.profile === "device" ? await deviceOf(deps.store, request.id) : undefined;
+    const profile = device === undefined ? deps.profiles[request.profile] : deviceProfile(device.deviceClass);
     const entry =
       profile.name === "workload" && caller.kind === "agent"
         ? await findEntry(deps.store, caller.id, request.id)
@@ -93,6 +96,7 @@ export async function look(
       entryOfOther:
         profile.name === "workload" && entry === undefined ? await anyEntry(deps.store, request.id) : undefined,
       node: caller.kind === "agent" ? await findNode(deps.store, caller.id) : undefined,
+      device,
       issuer: currentIssuer(view, profile.serves),
       ttlSeconds: request.ttlSeconds,
       serverNames: deps.serverNames,
@@ -103,6 +107,12 @@ export async function look(
   } catch (error) {
     throw storeFailure(error);
   }
+}
+
+async function deviceOf(store: Store, id: string): Promise<Facts["device"]> {
+  const record = await findDevice(store, id);
+  if (record === undefined) return undefined;
+  return { record, deviceClass: await getDeviceClass(store, record.value.deviceClass) };
 }
 
 async function anyEntry(store: Store, spiffeId: string): Promise<EntryRecord | undefined> {
@@ -120,7 +130,7 @@ const maxTemplates = 64;
 function createTemplates(): Templates {
   const made = new Map<string, LeafTemplate>();
   return (issuer, profile, csr) => {
-    const key = `${issuer.record.keyId} ${profile.name} ${csr.publicKey.type}`;
+    const key = `${issuer.record.keyId} ${profile.name} ${profile.extendedKeyUsage} ${csr.publicKey.type}`;
     let template = made.get(key);
     if (template === undefined) {
       if (made.size >= maxTemplates) made.clear();

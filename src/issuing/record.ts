@@ -3,9 +3,11 @@ import { type AuditDeps, audited } from "../audit/audit.ts";
 import type { Authority } from "../authority/authority.ts";
 import { expectAuthority } from "../authority/authority.ts";
 import { commit } from "../registry/committed.ts";
+import { expectDevice } from "../registry/devices.ts";
 import { expectEntry } from "../registry/entries.ts";
 import { expectNode } from "../registry/nodes.ts";
 import { type CertificateRecord, certificates } from "../store/collections/certificates.ts";
+import { devices } from "../store/collections/devices.ts";
 import { nodes } from "../store/collections/nodes.ts";
 import { type Op, putIfAbsent, type Store } from "../store/store.ts";
 import { type Caller, callerName } from "./caller.ts";
@@ -69,6 +71,9 @@ export async function record(
   // A node record that the commit itself changes carries its own condition.
   if (signed.node !== undefined && !together.some((op) => op.collection.name === nodes.name)) {
     ops.push(expectNode(signed.node));
+  }
+  if (signed.device !== undefined && !together.some((op) => op.collection.name === devices.name)) {
+    ops.push(expectDevice(signed.device));
   }
   const result = await commit(deps.store, ops);
   return result.done ? new RecordedCertificate(result.revisions[0] ?? 0, held, signed.issuer) : undefined;

@@ -3,6 +3,7 @@
 
 import type { Authority } from "../authority/authority.ts";
 import type { SpiffeId } from "../spiffe/id.ts";
+import type { DeviceRecord } from "../store/collections/devices.ts";
 import type { EntryRecord } from "../store/collections/entries.ts";
 import type { NodeRecord } from "../store/collections/nodes.ts";
 import type { Stored } from "../store/store.ts";
@@ -29,6 +30,7 @@ export interface Allowed {
   /** What this was decided by; the commit expects it unchanged. */
   readonly entry: Stored<EntryRecord> | undefined;
   readonly node: Stored<NodeRecord> | undefined;
+  readonly device: Stored<DeviceRecord> | undefined;
 }
 
 /** Step 3: the octets to sign. */

@@ -1,14 +1,15 @@
 // Who may call what on the api listener: judged once a call, before its message is read, and handed to the handler.
 import type { Caller } from "../issuing/caller.ts";
 import { CaError } from "../registry/ca-error.ts";
+import { findDevice, unknownDevice } from "../registry/devices.ts";
 import { findNode } from "../registry/nodes.ts";
 import { parseSpiffeId, type SpiffeId } from "../spiffe/id.ts";
 import { kindOf } from "../spiffe/kind.ts";
 import { parseCertificate } from "../x509/certificate.ts";
 import { type AuthenticateDeps, authenticate, endOfSession, isRevokedSession, type Session } from "./authenticate.ts";
 
-/** The callers of a method. `anyone` is not even looked at. */
-export type MayCall = "anyone" | "agent";
+/** The callers of a method. `anyone` is not even looked at; `holder`: whoever has an own certificate, agent or device. */
+export type MayCall = "anyone" | "agent" | "holder";
 
 /** One rule for each method of a service: a new method does not compile without. */
 export type MayCallTable<Service> = { readonly [method in keyof Service]: MayCall };
@@ -56,7 +57,7 @@ export function createGate(deps: GateDeps): Gate {
   const judge = async (path: string, session: Session): Promise<Caller> => {
     const rule = deps.rules.get(path);
     if (rule === "anyone") return { kind: "anonymous" };
-    return demandAgent(deps, session);
+    return rule === "holder" ? demandHolder(deps, session) : demandAgent(deps, session);
   };
   const admit: Gate["admit"] = async ({ metadata }, path, session) => {
     const on = deps.state.view();
@@ -127,7 +128,25 @@ function agentIdOf(leafDer: Uint8Array): SpiffeId | undefined {
 
 /** Demands an agent that is a member. Throws CaError "unauthenticated", "denied" `node_banned`. */
 async function demandAgent(deps: AuthenticateDeps, session: Session): Promise<Extract<Caller, { kind: "agent" }>> {
+  return memberOf(deps, session, await authenticate(deps, session));
+}
+
+/** Demands an agent that is a member, or a device that is registered. Throws CaError "unauthenticated", "denied". */
+async function demandHolder(
+  deps: AuthenticateDeps,
+  session: Session,
+): Promise<Extract<Caller, { kind: "agent" | "device" }>> {
   const caller = await authenticate(deps, session);
+  if (caller.kind !== "device") return memberOf(deps, session, caller);
+  if ((await findDevice(deps.store, caller.id)) === undefined) throw unknownDevice(caller.id);
+  return caller;
+}
+
+async function memberOf(
+  deps: AuthenticateDeps,
+  session: Session,
+  caller: Caller,
+): Promise<Extract<Caller, { kind: "agent" }>> {
   if (caller.kind !== "agent") throw await refusal(deps, session);
   const node = await findNode(deps.store, caller.id);
   if (node === undefined || node.value.state !== "member") {

@@ -20,7 +20,10 @@ import { findNode, isLive, isRevokedOf, withRevoked } from "./nodes.ts";
 import { sha256Hex, type TokenDeps, tokenForUse } from "./tokens.ts";
 
 /** What of a new certificate the records of its holder keep. */
-export type IssuedFacts = Pick<CertificateRecord, "serialHex" | "authority" | "notAfter" | "spkiSha256">;
+export type IssuedFacts = Pick<
+  CertificateRecord,
+  "serialHex" | "authority" | "authorityKeyId" | "notAfter" | "spkiSha256"
+>;
 
 export interface JoinUse {
   readonly id: SpiffeId;
@@ -28,8 +31,12 @@ export interface JoinUse {
   readonly spkiSha256: string;
   /** host:port of the peer. */
   readonly from: string;
+  /** How the node proved who it is; by default by the secret of the string. */
+  readonly by?: NodeRecord["attestation"];
   readonly now: Date;
 }
+
+type MemberUse = Pick<JoinUse, "id" | "from" | "by" | "now">;
 
 /**
  * What a join string stands for now. `again` when the same key used it before: that certificate is the answer. Throws
@@ -105,8 +112,13 @@ export function joinOps(
       authority: issued.authority,
     },
   };
-  const record = withRevoked(nodeRecord(use, issued, "join_string", node?.value), replaced, use.now);
+  const record = withRevoked(nodeRecord(use, issued, use.by ?? "join_string", node?.value), replaced, use.now);
   return [update(tokens, spent, token.revision), nodeOp(node, record)];
+}
+
+/** The op that makes a node a member, in the place of what it was. */
+export function memberOp(use: MemberUse, node: Stored<NodeRecord> | undefined, issued: IssuedFacts): Op {
+  return nodeOp(node, nodeRecord(use, issued, use.by ?? "join_string", node?.value));
 }
 
 /**
@@ -158,8 +170,7 @@ export async function prepareRecover(
   deps: Pick<TokenDeps, "store" | "trustDomain"> & { readonly graceSeconds: number },
   use: RecoverUse,
 ): Promise<Stored<NodeRecord>> {
-  const last = await certificateOf(deps.store, use.serialHex);
-  if (last === undefined || last.spiffeId !== use.id || !isProven(deps, use, last)) throw notProven();
+  const last = await provenCertificate(deps, use);
   const node = await findNode(deps.store, use.id);
   const joinAgain = `signet token create --agent ${use.id.replace(/^.*\/agent\//, "")}`;
   if (node === undefined || node.value.state === "evicted") {
@@ -196,6 +207,16 @@ export async function prepareRecover(
     throw new CaError("bad_request", "coming back needs a new key, this is that of the last certificate");
   }
   return node;
+}
+
+/** The certificate by whose key the proof is made. Throws "unauthenticated" `key_not_ours`, whatever is wrong. */
+export async function provenCertificate(
+  deps: Pick<TokenDeps, "store" | "trustDomain">,
+  use: RecoverUse,
+): Promise<CertificateRecord> {
+  const last = await certificateOf(deps.store, use.serialHex);
+  if (last === undefined || last.spiffeId !== use.id || !isProven(deps, use, last)) throw notProven();
+  return last;
 }
 
 /**
@@ -244,7 +265,7 @@ async function certificateOf(store: Pick<Store, "scan">, serialHex: string): Pro
   return undefined;
 }
 
-function refuseBanned(node: NodeRecord | undefined): void {
+export function refuseBanned(node: NodeRecord | undefined): void {
   if (node?.state === "banned") {
     throw new CaError("denied", `${node.agentId} is banned`, { rule: "node_banned", retry: "never" });
   }
@@ -261,7 +282,7 @@ function nodeOp(held: Stored<NodeRecord> | undefined, record: NodeRecord): Op {
 }
 
 function nodeRecord(
-  use: JoinUse,
+  use: MemberUse,
   issued: IssuedFacts,
   attestation: NodeRecord["attestation"],
   former: NodeRecord | undefined,
@@ -278,7 +299,7 @@ function nodeRecord(
   return former?.revoked === undefined ? fresh : { ...fresh, revoked: former.revoked };
 }
 
-function newest(issued: IssuedFacts): IssuedFacts {
+function newest(issued: IssuedFacts): Omit<IssuedFacts, "authorityKeyId"> {
   const { serialHex, authority, notAfter, spkiSha256 } = issued;
   return { serialHex, authority, notAfter, spkiSha256 };
 }

@@ -90,6 +90,30 @@ const root = group(
       duration({ leastSeconds: 20 }),
       "life of the intermediates that follow the first; by default that of the one they follow",
     ),
+    devices: group(
+      {
+        intermediate_ttl: withDefault(
+          duration({ leastSeconds: 240 }),
+          "365d",
+          "life of the devices' own intermediates, which the first device class makes",
+        ),
+      },
+      { help: "devices, which join by a factory certificate" },
+    ),
+    x509pop: group(
+      {
+        unregistered: group(
+          {
+            allow: optional(
+              anyText,
+              "PEM file of CAs whose certificates let nodes join that nobody registered, as /agent/x509pop/SHA256",
+            ),
+          },
+          { help: "nodes that are not registered by the fingerprint of their certificate" },
+        ),
+      },
+      { help: "joining by a factory certificate" },
+    ),
     crl: group(
       {
         intermediate: withDefault(
@@ -202,6 +226,11 @@ export interface ServerConfig {
   readonly agentGraceSeconds: number;
   /** Life of the intermediates that follow the first. */
   readonly intermediateTtlSeconds: number;
+  readonly devices: { readonly intermediateTtlSeconds: number };
+  readonly x509pop: {
+    /** PEM file of CAs; undefined: a node joins only when it is registered. */
+    readonly unregisteredFile: string | undefined;
+  };
   readonly crl: { readonly intermediateSeconds: number; readonly rootSeconds: number };
   readonly rotation: {
     readonly prepareAt: number;
@@ -259,6 +288,9 @@ const otherVariables: readonly string[] = [
   "SIGNET_JOIN_FILE",
   "SIGNET_SERVER",
   "SIGNET_LISTEN_WORKLOAD",
+  "SIGNET_X509POP_CERTIFICATE",
+  "SIGNET_X509POP_KEY",
+  "SIGNET_X509POP_ROOTS",
 ];
 
 /** Dotted paths of the settings that can be variables and flags. */
@@ -326,6 +358,8 @@ function fromSnake(read: Snake): ServerConfig {
     },
     agentGraceSeconds: read.agent_grace,
     intermediateTtlSeconds: read.intermediate_ttl ?? 0,
+    devices: { intermediateTtlSeconds: read.devices.intermediate_ttl },
+    x509pop: { unregisteredFile: read.x509pop.unregistered.allow },
     crl: { intermediateSeconds: crl.intermediate, rootSeconds: crl.root },
     rotation: {
       prepareAt: rotation.prepare_at,

@@ -23,8 +23,10 @@ import { sampleClock, sampleTrust } from "./metrics.ts";
 import { openStore, withCure } from "./opening.ts";
 import { makeOwnCertificate, type OwnCertificate, type OwnCertificateDeps, rootsPem } from "./own-certificate.ts";
 import { readiness } from "./readiness.ts";
+import { readUnregisteredCas } from "./unregistered-cas.ts";
 import {
   crlUpkeep,
+  devicesUpkeep,
   fleetUpkeep,
   onTrustChange,
   pruneUpkeep,
@@ -49,6 +51,7 @@ const lookEveryMs = 1000;
 const pruneEveryMs = 600_000;
 const fleetEveryMs = 5000;
 const revocationsEveryMs = 5000;
+const devicesEveryMs = 60_000;
 const debugForMs = 600_000;
 
 /** Runs the server until a signal ends it; resolves to the exit code. Throws what keeps it from starting. */
@@ -79,7 +82,7 @@ export async function runServer(options: RunServerOptions): Promise<number> {
   let keepTime = async (): Promise<void> => {};
   try {
     const store = withCache(level, {
-      collections: ["entries", "nodes", "certificates", "authorities"],
+      collections: ["entries", "nodes", "certificates", "authorities", "devices", "device-classes"],
       maxRecords: 20_000,
     });
     const metrics = createMetrics();
@@ -94,6 +97,7 @@ export async function runServer(options: RunServerOptions): Promise<number> {
       config,
       version: buildInfo.version,
       stopping: stopping.signal,
+      unregisteredCas: await readUnregisteredCas(config.x509pop.unregisteredFile, systemClock.now()),
     });
     keepTime = () =>
       parts.clockWatch.close().catch((error: unknown) => log.warn({ err: error }, "the time used last was not kept"));
@@ -280,6 +284,7 @@ function startUpkeep(deps: {
       lateAfterMs: config.reportIntervalSeconds * 3000,
     }),
   );
+  start("devices", devicesEveryMs, devicesUpkeep({ store, clock, metrics: parts.metrics }));
   let roots = rootsPem(parts.state).join("");
   const ownUpkeep = async (): Promise<void> => {
     const { record, renewAt } = own.now();

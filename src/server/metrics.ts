@@ -5,14 +5,16 @@ import type { TrustView } from "../authority/trust-state.ts";
 import { type RuleName, rules } from "../issuing/policy/rules.ts";
 import type { HistogramSeries } from "../platform/metric-series.ts";
 import { type Metrics, noLabels, type Sample, secondsBuckets } from "../platform/metrics.ts";
+import type { DeviceState } from "../registry/devices.ts";
 import type { NodeState } from "../registry/nodes.ts";
 import { authorityStates } from "../store/collections/authorities.ts";
 
 export const protocolNames = ["issuance", "attest", "server"] as const;
 export type ProtocolName = (typeof protocolNames)[number];
-const profileNames = ["workload", "agent", "server"] as const;
+const profileNames = ["workload", "agent", "server", "device"] as const;
 const stepNames = ["parse", "look", "decide", "build", "sign", "record"] as const;
 export type StepName = (typeof stepNames)[number];
+const deviceStates: readonly DeviceState[] = ["expected", "live", "asleep", "gone"];
 const nodeStates: readonly NodeState[] = ["live", "late", "gone", "banned"];
 
 export interface ServerMetrics {
@@ -21,6 +23,7 @@ export interface ServerMetrics {
   readonly step: (step: StepName, seconds: number) => void;
   readonly commit: (seconds: number, records: number) => void;
   readonly tokenReused: () => void;
+  readonly devices: (counts: Readonly<Record<DeviceState, number>>) => void;
   readonly agents: (counts: Readonly<Record<NodeState, number>>, bundleBehind: number) => void;
 }
 
@@ -55,6 +58,7 @@ export function serverMetrics(metrics: Metrics, version: string): ServerMetrics 
   });
   const reused = metrics.counter("signet_token_reused_total", "Attempts to use a join string again with another key.");
   const agents = metrics.gauge("signet_agents", "Nodes that have joined, by state.", { state: nodeStates });
+  const devices = metrics.gauge("signet_devices", "Devices that are registered, by state.", { state: deviceStates });
   const behind = metrics.gauge("signet_agents_bundle_behind", "Live agents without the newest bundle on disk.");
   metrics
     .gauge("signet_build_info", "1, with the version of this program.", { version: [version] })
@@ -73,6 +77,9 @@ export function serverMetrics(metrics: Metrics, version: string): ServerMetrics 
       committedRecords.observe(count);
     },
     tokenReused: () => reused.inc(noLabels),
+    devices: (counts) => {
+      for (const state of deviceStates) devices.set({ state }, counts[state]);
+    },
     agents: (counts, bundleBehind) => {
       for (const state of nodeStates) agents.set({ state }, counts[state]);
       behind.set(noLabels, bundleBehind);

@@ -41,7 +41,11 @@ export function observedSteps(steps: IssueSteps, { clock, metrics, hour, log }: 
       const decision = steps.decide(csr, facts);
       if (!decision.allow) {
         const protocol =
-          facts.caller.kind === "agent" ? "issuance" : facts.caller.kind === "server" ? "server" : "attest";
+          facts.caller.kind === "agent" || facts.caller.kind === "device"
+            ? "issuance"
+            : facts.caller.kind === "server"
+              ? "server"
+              : "attest";
         metrics.denied(decision.rule, protocol);
         hour.denied(facts.now, decision.rule);
         log.debug({ rule: decision.rule, profile: facts.profile.name, id: facts.id }, "certificate denied");

@@ -1,8 +1,10 @@
 // What the server does by itself, again and again: rotation, CRLs, its own certificate, old records, numbers.
-import { destroyRetiredKeys, type RotationDeps, rotateWhatIsDue } from "../authority/rotation.ts";
+import { destroyRetiredKeys, type RotationDeps, rotateByHand, rotateWhatIsDue } from "../authority/rotation.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Announcements } from "../registry/announcements.ts";
+import { allDeviceClasses, longestGraceSeconds } from "../registry/device-classes.ts";
+import { countDevices } from "../registry/devices.ts";
 import { nodeState, nodeViews } from "../registry/nodes.ts";
 import { finishOpenRevocations } from "../revocation/open-revocations.ts";
 import { publishDueCrls } from "../revocation/publish-crls.ts";
@@ -44,20 +46,21 @@ export async function repeat(
 
 /** Rotates what is due and says what it did; asks for the root's key once, not every second. */
 export function rotationUpkeep(deps: RotationDeps & { readonly log: Logger }): () => Promise<void> {
-  let asked = false;
+  let asked = "";
   let mayBeLeft = true; // A kill between the commit and the key, in a former process.
   return async () => {
     if (mayBeLeft) await destroyRetiredKeys(deps);
     mayBeLeft = true;
     const looked = await rotateWhatIsDue(deps);
     for (const step of looked.done) deps.log.info({ step, unacknowledged: looked.waitingFor }, "authority rotated");
-    if (looked.rootKeyWanted && !asked) {
+    const wanted = looked.rootKeyWanted.join(" ");
+    for (const serves of wanted === asked ? [] : looked.rootKeyWanted) {
       deps.log.warn(
-        { try: "signet authority rotate --root-key FILE" },
+        { try: rotateByHand(serves), serves },
         "the intermediate needs a successor and the root key is not on this server",
       );
     }
-    asked = looked.rootKeyWanted;
+    asked = wanted;
     mayBeLeft = false;
   };
 }
@@ -82,7 +85,9 @@ export function pruneUpkeep(deps: {
 }): () => Promise<void> {
   let from = 0;
   return async () => {
-    const before = deps.clock.now().getTime() - deps.retentionMs;
+    // Who comes back within the grace is judged by the record of its last certificate.
+    const retentionMs = Math.max(deps.retentionMs, (await longestGraceSeconds(deps.store)) * 1000);
+    const before = deps.clock.now().getTime() - retentionMs;
     let pruned = 0;
     while (pruned < maxPruned) {
       const range = { from: [from], to: [before] };
@@ -132,6 +137,18 @@ export function fleetUpkeep(deps: {
       if (living && (view.report?.bundleSequence ?? 0n) < deps.bundleSequence()) behind++;
     }
     deps.metrics.agents(counts, behind);
+  };
+}
+
+/** Counts the devices by state for the metrics. */
+export function devicesUpkeep(deps: {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly metrics: ServerMetrics;
+}): () => Promise<void> {
+  return async () => {
+    const classes = await allDeviceClasses(deps.store);
+    deps.metrics.devices(await countDevices(deps.store, classes, deps.clock.now()));
   };
 }
 

@@ -6,7 +6,7 @@ import { BundleServiceService } from "../../proto/gen/signet/v1/bundle.ts";
 import { IssuanceServiceService } from "../../proto/gen/signet/v1/issuance.ts";
 import { createOneAtATime } from "../authority/one-at-a-time.ts";
 import type { RotationDeps } from "../authority/rotation.ts";
-import { openTrustState, type TrustState } from "../authority/trust-state.ts";
+import { currentIssuer, openTrustState, type TrustState } from "../authority/trust-state.ts";
 import type { IssueDeps } from "../issuing/issue.ts";
 import { createLine, type LineDeps } from "../issuing/line.ts";
 import { reservedNames } from "../issuing/names-of-server.ts";
@@ -29,10 +29,13 @@ import { type Announcements, createAnnouncements } from "../registry/announcemen
 import { CaError } from "../registry/ca-error.ts";
 import { type ClockWatch, openClockWatch } from "../registry/clock-watch.ts";
 import type { EntryDeps } from "../registry/entries.ts";
+import { createFactoryCasReader } from "../registry/factory-cas.ts";
 import { type DenyListWithCrls, readDenyList } from "../revocation/deny-list.ts";
 import { withRevokedKeys } from "../revocation/revoked-keys.ts";
 import type { DenyList } from "../spiffe/deny.ts";
+import type { Serves } from "../store/collections/authorities.ts";
 import type { Store } from "../store/store.ts";
+import type { Certificate } from "../x509/certificate.ts";
 import { parseCsr } from "../x509/csr.ts";
 import { sameOctets } from "../x509/der.ts";
 import { createAgentStreams } from "./agent-streams.ts";
@@ -56,6 +59,8 @@ export interface ServerPorts {
   readonly config: ServerConfig;
   readonly version: string;
   readonly stopping: AbortSignal;
+  /** CAs whose certificates let nodes join that nobody registered. */
+  readonly unregisteredCas?: readonly Certificate[];
 }
 
 /** The server without its listeners. */
@@ -144,10 +149,14 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
       ...config.rotation,
       crlLifeSeconds: { intermediate: config.crl.intermediateSeconds, root: config.crl.rootSeconds },
       acknowledgeWaitMs: config.rotation.acknowledgeWaitSeconds * 1000,
-      longestTtlMs: Math.max(...Object.values(known).map(({ ttlSeconds }) => ttlSeconds)) * 1000,
-      intermediateTtlSeconds: config.intermediateTtlSeconds,
+      longestTtlMs: { services: Math.max(...servedBy("services", known)) * 1000, devices: 0 },
+      intermediateTtlSeconds: {
+        services: config.intermediateTtlSeconds,
+        devices: config.devices.intermediateTtlSeconds,
+      },
     },
   };
+  const factoryCas = createFactoryCasReader(store);
   const denyList = createDenyListReader(store, state, clock, announcements);
   await denyList.current();
   let addresses: readonly string[] = [];
@@ -178,6 +187,8 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     revoking: rotation,
     pace,
     stepTimeoutMs: 10_000,
+    nonceLifeMs: 60_000,
+    x509pop: { store, trustDomain, factoryCas, unregisteredCas: ports.unregisteredCas ?? [] },
     fullReadMs: config.fullReadSeconds * 1000,
     session: connections.session,
     gate,
@@ -196,6 +207,9 @@ export async function wireServer(ports: ServerPorts): Promise<ServerParts> {
     line,
     steps,
     clockWatch,
+    factoryCas,
+    maxDeviceTtlSeconds: () =>
+      maxTtlSeconds(Math.min(activeLifeSeconds(state, "devices"), config.devices.intermediateTtlSeconds)),
     lookNow: () => lookNow(),
     rootSigner,
     connected: streams.isOpen,
@@ -280,10 +294,15 @@ async function refuseForeignKeys(keys: KeyManager, state: TrustState): Promise<v
   }
 }
 
-function activeLifeSeconds(state: TrustState): number {
-  const active = state
-    .view()
-    .authorities.findLast(({ record }) => record.kind === "intermediate" && record.state === "active");
+/** The lives of the profiles that authorities of this kind sign, seconds. */
+function servedBy(serves: Serves, known: LineDeps["profiles"]): readonly number[] {
+  return Object.values(known)
+    .filter((profile) => profile.serves === serves)
+    .map(({ ttlSeconds }) => ttlSeconds);
+}
+
+function activeLifeSeconds(state: TrustState, serves: Serves = "services"): number {
+  const active = currentIssuer(state.view(), serves);
   if (active === undefined) return Number.MAX_SAFE_INTEGER;
   return Math.round((active.certificate.notAfter.getTime() - active.record.preparedAt) / 1000);
 }

@@ -6,7 +6,8 @@ export type Kind = "server" | "agent" | "admin" | "device" | "workload" | "reser
 /**
  * The kind of an ID by its path alone: `/signet/server`, `/signet/admin/NAME`, `/agent/NAME`, `/device/CLASS/SERIAL`;
  * what else lies at or below `/signet`, `/agent` and `/device` is reserved, like the ID of the trust domain itself;
- * all the rest is for workloads. `/agent/x509pop` and what is below it is reserved for attestation by certificate.
+ * all the rest is for workloads. `/agent/x509pop/SHA256` (lower-case hex) is an agent that proved itself by that factory
+ * certificate and was not registered by name; what else is at or below `/agent/x509pop` is reserved.
  */
 export function kindOf(id: SpiffeId): Kind {
   const [, first, second, third, ...rest] = pathOf(id).split("/");
@@ -18,7 +19,8 @@ export function kindOf(id: SpiffeId): Kind {
       if (second === "server") return third === undefined ? "server" : "reserved";
       return second === "admin" && third !== undefined ? "admin" : "reserved";
     case "agent":
-      return second !== undefined && third === undefined && second !== "x509pop" ? "agent" : "reserved";
+      if (second === "x509pop") return rest.length === 0 && /^[0-9a-f]{64}$/.test(third ?? "") ? "agent" : "reserved";
+      return second !== undefined && third === undefined ? "agent" : "reserved";
     case "device":
       return third !== undefined && rest.length === 0 ? "device" : "reserved";
     default:
@@ -36,6 +38,16 @@ export function agentId(trustDomain: TrustDomain, name: string): SpiffeId {
   return named(trustDomain, `/agent/${name}`, "agent");
 }
 
+/** The ID of an agent that proved itself by a factory certificate with this SHA-256 (hex), and has no name. */
+export function x509popAgentId(trustDomain: TrustDomain, fingerprint: string): SpiffeId {
+  return named(trustDomain, `/agent/x509pop/${fingerprint}`, "agent");
+}
+
+/** Whether an agent's ID is that of its factory certificate. */
+export function isX509popAgent(id: SpiffeId): boolean {
+  return kindOf(id) === "agent" && pathOf(id).startsWith("/agent/x509pop/");
+}
+
 /** The ID of an admin. Throws SpiffeError "bad_id" when the name is not one segment. */
 export function adminId(trustDomain: TrustDomain, name: string): SpiffeId {
   return named(trustDomain, `/signet/admin/${name}`, "admin");
@@ -46,7 +58,7 @@ export function deviceId(trustDomain: TrustDomain, deviceClass: string, serial: 
   return named(trustDomain, `/device/${deviceClass}/${serial}`, "device");
 }
 
-/** The last segment of an ID: the name of an agent or admin, the serial of a device. */
+/** The last segment of an ID: the name of an agent or admin, the serial number of a device. */
 export function lastSegment(id: SpiffeId): string {
   const path = pathOf(id);
   return path.slice(path.lastIndexOf("/") + 1);

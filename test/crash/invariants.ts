@@ -58,7 +58,10 @@ export async function checkInvariants(
     if (["prepared", "active", "old"].includes(authority.state)) expect(names).toContain(authority.name);
     if (authority.state !== "active") continue;
     const sameProfiles = known.filter(
-      (other) => other.kind === authority.kind && other.state === "active" && other.kind === "intermediate",
+      (other) =>
+        other.kind === "intermediate" &&
+        other.state === "active" &&
+        other.serves.some((each) => authority.serves.includes(each)),
     );
     expect(sameProfiles.length).toBeLessThanOrEqual(1);
   }

@@ -20,6 +20,7 @@ import { agentId } from "../../src/spiffe/kind.ts";
 import type { EntryRecord } from "../../src/store/collections/entries.ts";
 import { createMemoryStore } from "../../src/store/memory.ts";
 import type { Store, Stored } from "../../src/store/store.ts";
+import type { Certificate } from "../../src/x509/certificate.ts";
 import { buildCsr } from "../../src/x509/csr.ts";
 import { type TestKey, testKey } from "../unit/x509/signers.ts";
 import { type FakeClock, fakeClock } from "./fake-clock.ts";
@@ -39,6 +40,8 @@ export interface ServerOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly stopping: AbortSignal;
+  /** CAs whose certificates let nodes join that nobody registered. */
+  readonly unregisteredCas: readonly Certificate[];
 }
 
 export interface TestServer extends ServerParts {
@@ -93,6 +96,7 @@ export async function buildServer(given: Partial<ServerOptions> = {}): Promise<T
     config,
     version: "0.0.0-test",
     stopping: given.stopping ?? new AbortController().signal,
+    unregisteredCas: given.unregisteredCas ?? [],
   });
   parts.setAddresses(["127.0.0.1:7443"]);
   const nouns: EntryDeps & TokenDeps = {

@@ -148,6 +148,7 @@ export class FakeIssuer {
       attest: (stream: ServerDuplexStream<AttestRequest, AttestResponse>) => this.#attest(stream),
       renew: (call: ServerUnaryCall<RenewRequest, RenewResponse>, callback: sendUnaryData<RenewResponse>) =>
         this.#answer("renew", callback, () => ({
+          addresses: [],
           certificate: this.#issue(
             this.#caller(call).spiffeId,
             call.request.csrDer,

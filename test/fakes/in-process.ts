@@ -3,6 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { type Server, type ServiceDefinition, status, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Status } from "../../proto/gen/google/rpc/status.ts";
+import type { AdminServiceServer } from "../../proto/gen/signet/v1/admin.ts";
 import { ErrorDetail } from "../../proto/gen/signet/v1/error.ts";
 import {
   type AttestRequest,
@@ -13,6 +14,7 @@ import {
   type IssuanceServiceServer,
   IssuanceServiceService,
   type IssueItem,
+  type RenewResponse,
 } from "../../proto/gen/signet/v1/issuance.ts";
 import type { Session } from "../../src/protocols/authenticate.ts";
 import { grpcStatus } from "../../src/protocols/grpc-call.ts";
@@ -22,8 +24,10 @@ import type { Connections } from "../../src/server/listeners/connections.ts";
 import type { ServerParts } from "../../src/server/wire.ts";
 import { parseSpiffeId, trustDomainOf } from "../../src/spiffe/id.ts";
 import { recoverTranscript } from "../../src/spiffe/recover-proof.ts";
+import { type X509PopFields, x509popTranscript } from "../../src/spiffe/x509pop-proof.ts";
 import { buildCsr } from "../../src/x509/csr.ts";
 import type { TestKey } from "../unit/x509/signers.ts";
+import type { FactoryDevice } from "./build-factory.ts";
 
 /** What a call was refused with, as the wire would carry it. */
 export class Refusal extends Error {
@@ -89,13 +93,25 @@ export interface InProcess {
     newKey: TestKey,
     change?: (fields: Parameters<typeof recoverTranscript>[0]) => Parameters<typeof recoverTranscript>[0],
   ): Promise<AttestResult>;
+  /** By a factory certificate; `change` spoils what is signed, `proof` what is sent. */
+  x509pop(
+    factory: Pick<FactoryDevice, "chainDer" | "sign">,
+    key: TestKey,
+    options?: {
+      readonly change?: (fields: X509PopFields) => X509PopFields;
+      readonly csrDer?: Uint8Array;
+      readonly nonce?: Uint8Array;
+      readonly beforeProof?: () => Promise<void>;
+    },
+  ): Promise<AttestResult>;
   issue(leafDer: Uint8Array | undefined, item: IssueItem): Promise<Certificate>;
   batch(leafDer: Uint8Array, items: readonly IssueItem[]): Promise<BatchIssueResponse>;
   renew(leafDer: Uint8Array, key: TestKey): Promise<Certificate>;
+  renewal(leafDer: Uint8Array, key: TestKey): Promise<RenewResponse>;
 }
 
 /** The calls of nodes and agents. Each rejects with a Refusal, or with what is not one. */
-export function inProcess(parts: Pick<ServerParts, "apiServices" | "gate">): InProcess {
+export function inProcess(parts: Pick<ServerParts, "apiServices" | "gate" | "state">): InProcess {
   const handler = handlerOf(parts);
   const unary = async <Response>(
     method: "issue" | "batchIssue" | "renew",
@@ -146,6 +162,28 @@ export function inProcess(parts: Pick<ServerParts, "apiServices" | "gate">): InP
     attest,
     join: async (secret, spiffeId, key) =>
       attest({ step: { $case: "join", value: { spiffeId, secret, csrDer: await buildCsr(key) } } }),
+    x509pop: async (factory, key, { change = (fields: X509PopFields) => fields, csrDer, nonce, beforeProof } = {}) => {
+      const clientNonce = nonce ?? new Uint8Array(randomBytes(32));
+      const csr = csrDer ?? (await buildCsr(key));
+      const chainDer = factory.chainDer.map((der) => Buffer.from(der));
+      return attest(
+        { step: { $case: "x509popStart", value: { chainDer, clientNonce: Buffer.from(clientNonce) } } },
+        async ({ step }) => {
+          if (step?.$case !== "challenge") throw new Error("no challenge");
+          await beforeProof?.();
+          const transcript = x509popTranscript(
+            change({
+              trustDomain: parts.state.view().trustDomain,
+              serverNonce: step.value.serverNonce,
+              clientNonce,
+              csrSha256: new Uint8Array(createHash("sha256").update(csr).digest()),
+            }),
+          );
+          const value = { csrDer: Buffer.from(csr), signature: Buffer.from(factory.sign(transcript)) };
+          return { step: { $case: "x509popProof", value } };
+        },
+      );
+    },
     recover: (last, newKey, change = (fields) => fields) => {
       const clientNonce = new Uint8Array(randomBytes(32));
       const start: AttestRequest = {
@@ -168,6 +206,7 @@ export function inProcess(parts: Pick<ServerParts, "apiServices" | "gate">): InP
     },
     issue: async (leafDer, item) => certificateOf(await unary("issue", leafDer, { item })),
     batch: (leafDer, items) => unary("batchIssue", leafDer, { items }),
+    renewal: async (leafDer, key) => unary("renew", leafDer, { csrDer: await buildCsr(key) }),
     renew: async (leafDer, key) => certificateOf(await unary("renew", leafDer, { csrDer: await buildCsr(key) })),
   };
 }
@@ -188,4 +227,29 @@ function handlerOf(parts: Pick<ServerParts, "apiServices">): IssuanceServiceServ
   parts.apiServices(server as unknown as Server, connections as unknown as Connections);
   if (found === undefined) throw new Error("the issuance service was not added");
   return found as unknown as IssuanceServiceServer;
+}
+
+/** Calls the admin service without a wire. Rejects with a Refusal. */
+export function adminInProcess(
+  parts: Pick<ServerParts, "adminServices">,
+): <Response>(method: keyof AdminServiceServer, request: object) => Promise<Response> {
+  let handler: AdminServiceServer | undefined;
+  parts.adminServices({
+    addService: (_: ServiceDefinition, implementation: UntypedServiceImplementation) => {
+      if ("createDeviceClass" in implementation) handler = implementation as unknown as AdminServiceServer;
+    },
+  } as unknown as Server);
+  if (handler === undefined) throw new Error("no admin service was added");
+  const service = handler;
+  return (method, request) =>
+    new Promise((resolve, reject) => {
+      const run = service[method] as unknown as (
+        call: unknown,
+        done: (error: WireStatus | null, response?: never) => void,
+      ) => void;
+      run({ request, metadata: {} }, (error, response) => {
+        if (error === null) resolve(response as never);
+        else reject(refusalOf(error));
+      });
+    });
 }

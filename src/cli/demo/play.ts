@@ -100,7 +100,7 @@ async function watchWorld(builder: Builder, world: World, ledger: Ledger): Promi
 
 async function rotate({ stage, signal }: Builder, world: World, onMoved: (moved: Moved) => void): Promise<void> {
   signal.throwIfAborted();
-  const request = { rootKeyPem: Buffer.alloc(0), watch: false, reason: "demo: half way", keyType: "" };
+  const request = { rootKeyPem: Buffer.alloc(0), watch: false, reason: "demo: half way", keyType: "", serves: "" };
   let activated = false;
   await world.admin("cannot change the intermediate", async (peer) => {
     for await (const { step, authority, previous, waitingFor } of peer.stream("rotateAuthority", request, signal)) {

@@ -34,6 +34,7 @@ export function decide(csr: ParsedCsr, facts: Facts): Decision {
     limitedBy: life.grantedSeconds < life.wantedSeconds ? "authority" : undefined,
     entry,
     node: facts.node,
+    device: facts.device?.record,
   };
   return { allow: true, allowed: fields as Allowed };
 }

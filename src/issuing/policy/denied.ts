@@ -7,7 +7,8 @@ export function denied(denial: Denial): CaError {
   return new CaError("denied", detail, {
     rule,
     value,
-    retry: "never",
+    // An authority that waits for its activation is soon there.
+    retry: rule === "no_authority" ? "later" : "never",
     ...(limit === undefined ? {} : { limit }),
     ...(cure === undefined ? {} : { cure }),
   });

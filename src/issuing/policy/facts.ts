@@ -1,5 +1,7 @@
 import type { Authority } from "../../authority/authority.ts";
 import type { SpiffeId, TrustDomain } from "../../spiffe/id.ts";
+import type { DeviceClassRecord } from "../../store/collections/device-classes.ts";
+import type { DeviceRecord } from "../../store/collections/devices.ts";
 import type { EntryRecord } from "../../store/collections/entries.ts";
 import type { NodeRecord } from "../../store/collections/nodes.ts";
 import type { Stored } from "../../store/store.ts";
@@ -19,6 +21,8 @@ export interface Facts {
   readonly entryOfOther: EntryRecord | undefined;
   /** The record of the node that asks (agents only). */
   readonly node: Stored<NodeRecord> | undefined;
+  /** The device that it is for, with its class (devices only). */
+  readonly device: { readonly record: Stored<DeviceRecord>; readonly deviceClass: DeviceClassRecord } | undefined;
   readonly issuer: Authority | undefined;
   /** Asked for, seconds; undefined: as the entry or profile says. */
   readonly ttlSeconds: number | undefined;

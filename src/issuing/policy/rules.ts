@@ -19,6 +19,7 @@ export type RuleName =
   | "node_unknown"
   | "node_banned"
   | "certificate_revoked"
+  | "device_unknown"
   | "csr_asks_more"
   | "name_not_allowed"
   | "id_not_in_entry"
@@ -57,6 +58,7 @@ export const rules: readonly Rule[] = [
         server: "/signet/server",
         agent: "/agent/NAME",
         workload: "anything but /signet/*, /agent/*, /device/*",
+        device: "/device/CLASS/SERIAL",
       };
       return {
         detail: `${id} is not in the name space of the profile ${profile.name}`,
@@ -82,7 +84,9 @@ export const rules: readonly Rule[] = [
         };
       }
       const itself =
-        profile.name === "server" ? caller.kind === "server" : caller.kind === "agent" || caller.kind === "attested";
+        profile.name === "server"
+          ? caller.kind === "server"
+          : caller.kind === profile.name || caller.kind === "attested";
       if (itself && who === (caller.kind === "server" ? "server" : id)) return undefined;
       return { detail: `${who} asks for the certificate of ${id}`, value: who, limit: id };
     },
@@ -126,6 +130,14 @@ export const rules: readonly Rule[] = [
       caller.kind === "agent" && node !== undefined && isRevokedOf(node.value, caller.serialHex)
         ? { detail: "the certificate that asks was revoked", value: caller.serialHex }
         : undefined,
+  },
+  {
+    name: "device_unknown",
+    holds: "the device is registered",
+    judge: ({ profile, device, id }) =>
+      profile.name !== "device" || device !== undefined
+        ? undefined
+        : { detail: `${id} is not registered`, value: id, cure: "signet device add --from CSV" },
   },
   {
     name: "csr_asks_more",
@@ -222,7 +234,7 @@ export const rules: readonly Rule[] = [
         ? {
             detail: `no active authority serves ${profile.serves}`,
             value: profile.serves,
-            cure: "signet authority list",
+            cure: profile.serves === "devices" ? "signet device class list" : "signet authority list",
           }
         : undefined,
   },
@@ -236,7 +248,7 @@ export const rules: readonly Rule[] = [
         detail: `${facts.issuer?.record.name ?? "the authority"} ends in ${life.grantedSeconds} s, under half of the ${life.wantedSeconds} s wanted`,
         value: `${life.wantedSeconds} s`,
         limit: `${life.grantedSeconds} s`,
-        cure: "signet authority rotate",
+        cure: facts.profile.serves === "devices" ? "signet authority rotate --devices" : "signet authority rotate",
       };
     },
   },

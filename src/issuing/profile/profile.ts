@@ -4,8 +4,9 @@ import type { CaErrorFacts } from "../../registry/ca-error.ts";
 import type { SpiffeId } from "../../spiffe/id.ts";
 import { kindOf } from "../../spiffe/kind.ts";
 import type { Serves } from "../../store/collections/authorities.ts";
+import type { DeviceClassRecord } from "../../store/collections/device-classes.ts";
 
-export type ProfileName = "server" | "agent" | "workload";
+export type ProfileName = "server" | "agent" | "workload" | "device";
 
 export interface Profile {
   readonly name: ProfileName;
@@ -21,6 +22,15 @@ export function inNameSpace(profile: ProfileName, id: SpiffeId): boolean {
   return kindOf(id) === profile;
 }
 
+/** The life of a device's certificate when its class names none, seconds. */
+export const deviceTtlSeconds: number = 30 * 86_400;
+
+/** The profile of a device, as its class has it. */
+export function deviceProfile(deviceClass: Pick<DeviceClassRecord, "ttlSeconds" | "serverAuth">): Profile {
+  const { ttlSeconds, serverAuth } = deviceClass;
+  return { name: "device", extendedKeyUsage: serverAuth ? "both" : "client", serves: "devices", ttlSeconds };
+}
+
 /** The profiles with their configured lifetimes, seconds. */
 export function profiles(lifetimes: {
   readonly serverSeconds: number;
@@ -30,6 +40,7 @@ export function profiles(lifetimes: {
   return {
     server: { name: "server", extendedKeyUsage: "server", serves: "services", ttlSeconds: lifetimes.serverSeconds },
     agent: { name: "agent", extendedKeyUsage: "client", serves: "services", ttlSeconds: lifetimes.agentSeconds },
+    device: deviceProfile({ ttlSeconds: deviceTtlSeconds, serverAuth: false }),
     workload: { name: "workload", extendedKeyUsage: "both", serves: "services", ttlSeconds: lifetimes.workloadSeconds },
   };
 }
@@ -48,7 +59,8 @@ export function ttlOverAuthority(
   authorityLifeSeconds: number,
 ): (CaErrorFacts & { readonly detail: string }) | undefined {
   const limit = maxTtlSeconds(authorityLifeSeconds);
-  const over = all.find((profile) => profile.ttlSeconds > limit);
+  // Devices have an intermediate of their own.
+  const over = all.find((profile) => profile.serves === "services" && profile.ttlSeconds > limit);
   if (over === undefined) return undefined;
   return {
     rule: "ttl_over_authority",

@@ -1,5 +1,6 @@
 import type {
   AdminServiceServer,
+  RotateAuthorityRequest,
   RotateAuthorityResponse,
   Authority as WireAuthority,
 } from "../../../proto/gen/signet/v1/admin.ts";
@@ -38,7 +39,7 @@ export function authorityMethods(deps: AdminDeps): Pick<AdminServiceServer, Meth
     listAuthorities: unary(deps, grpcTable, async () => ({ authorities: [...(await authoritiesToWire(deps))] })),
     getAuthority: unary(deps, grpcTable, async (request) => {
       const authority = findAuthority(deps.state.view(), request.name);
-      return { authority: await authorityToWire(deps, authority, await stepsToCome(deps.rotation)) };
+      return { authority: await authorityOnWire(deps, authority) };
     }),
     rotateAuthority: serverStream(deps, grpcTable, (request, signal, call) =>
       rotate(deps, request, { signal, by: actorOf(deps, call, request.reason) }),
@@ -50,7 +51,7 @@ export function authorityMethods(deps: AdminDeps): Pick<AdminServiceServer, Meth
 /** Prepares, waits for the activation that the server itself does, and where asked watches the leaves move. */
 async function* rotate(
   deps: AdminDeps,
-  request: { readonly rootKeyPem: Uint8Array; readonly watch: boolean; readonly keyType: string },
+  request: Pick<RotateAuthorityRequest, "rootKeyPem" | "watch" | "keyType" | "serves">,
   { signal, by }: { readonly signal: AbortSignal; readonly by: Actor },
 ): AsyncIterable<RotateAuthorityResponse> {
   const keyType = keyTypes.find((type) => type === request.keyType);
@@ -61,10 +62,20 @@ async function* rotate(
     );
   }
   deps.clockWatch.sureNow(); // Nothing is signed while it throws.
-  const previous = currentIssuer(deps.state.view(), "services");
+  const serves = request.serves === "" ? "services" : request.serves;
+  if (serves !== "services" && serves !== "devices") {
+    throw new CaError("bad_request", "an intermediate serves services or devices", { value: serves.slice(0, 64) });
+  }
+  const previous = currentIssuer(deps.state.view(), serves);
+  if (serves === "devices" && previous === undefined) {
+    throw new CaError("not_found", "there is no intermediate for devices yet: the first device class makes it", {
+      cure: "signet device class create NAME --ca FILE",
+    });
+  }
   const made = await prepareIntermediate(
     deps.rotation,
     {
+      serves,
       activateFrom: deps.clock.now(),
       ...(keyType === undefined ? {} : { keyType }),
       ...(request.rootKeyPem.length === 0 ? {} : { rootSigner: deps.rootSigner(request.rootKeyPem) }),
@@ -118,7 +129,7 @@ async function* rotate(
 
 /** How far agents and identities have moved away from an authority. */
 async function moving(deps: AdminDeps, previous: Authority): Promise<Partial<RotateAuthorityResponse>> {
-  const { moved, total, movedBy } = await movedFrom(deps.store, previous.record.name, deps.clock.now());
+  const { moved, total, movedBy } = await movedFrom(deps.store, previous.record, deps.clock.now());
   const ends = await lastLeafEnds(deps.store, previous.record.name);
   return {
     leavesMoved: BigInt(moved),
@@ -131,6 +142,10 @@ async function moving(deps: AdminDeps, previous: Authority): Promise<Partial<Rot
 export async function authoritiesToWire(deps: AdminDeps): Promise<readonly WireAuthority[]> {
   const steps = await stepsToCome(deps.rotation);
   return Promise.all(deps.state.view().authorities.map((authority) => authorityToWire(deps, authority, steps)));
+}
+
+export async function authorityOnWire(deps: AdminDeps, authority: Authority): Promise<WireAuthority> {
+  return authorityToWire(deps, authority, await stepsToCome(deps.rotation));
 }
 
 async function authorityToWire(

@@ -54,16 +54,20 @@ export function certificateMethods(
     explain: unary(deps, grpcTable, async (request) => {
       const id = wholeId(deps.trustDomain, request.id);
       const kind = kindOf(id);
-      const profile: ProfileName = kind === "agent" || kind === "server" ? kind : "workload";
+      const ofItself = kind === "agent" || kind === "server" || (kind === "device" && request.agent === "");
+      const profile: ProfileName = ofItself ? kind : "workload";
+      const presented = { id, serialHex: "", authorityKeyId: "" };
       const caller: Caller =
         profile === "server"
           ? { kind: "server", id }
-          : {
-              kind: "agent",
-              id: profile === "agent" && request.agent === "" ? id : agentIdOf(deps, request.agent),
-              serialHex: "",
-              authorityKeyId: "",
-            };
+          : profile === "device"
+            ? { kind: "device", ...presented }
+            : {
+                kind: "agent",
+                id: profile === "agent" && request.agent === "" ? id : agentIdOf(deps, request.agent),
+                serialHex: "",
+                authorityKeyId: "",
+              };
       const csr = request.csrDer.length === 0 ? undefined : deps.steps.parse(request.csrDer);
       const facts = await look(deps.line, { caller, request: { profile, id }, now: deps.clock.now(), csr });
       const steps = explain(csr, facts).map(({ rule, passed, detail, cure }) => ({

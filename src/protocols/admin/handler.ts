@@ -6,6 +6,7 @@ import type { IssueSteps } from "../../issuing/issue.ts";
 import type { LineDeps } from "../../issuing/line.ts";
 import type { ClockWatch } from "../../registry/clock-watch.ts";
 import type { EntryDeps } from "../../registry/entries.ts";
+import type { FactoryCasReader } from "../../registry/factory-cas.ts";
 import type { TokenDeps } from "../../registry/tokens.ts";
 import type { Signer } from "../../x509/signature.ts";
 import type { AdmittedCall } from "../gate.ts";
@@ -13,6 +14,7 @@ import type { CallDeps } from "../grpc-call.ts";
 import { authorityMethods } from "./authorities.ts";
 import { certificateMethods } from "./certificates.ts";
 import { clockMethods } from "./clock.ts";
+import { deviceMethods } from "./devices.ts";
 import { entryMethods } from "./entries.ts";
 import { nodeMethods } from "./nodes.ts";
 import { methodsNotYet } from "./not-yet.ts";
@@ -38,6 +40,10 @@ export interface AdminDeps extends CallDeps, EntryDeps, TokenDeps {
   readonly steps: Pick<IssueSteps, "parse">;
   /** Whether the server's clock is sure. */
   readonly clockWatch: ClockWatch;
+  /** The CAs of all device classes, as joining devices are held against. */
+  readonly factoryCas: Pick<FactoryCasReader, "forget">;
+  /** A quarter of the life of the devices' intermediate, seconds. */
+  readonly maxDeviceTtlSeconds: () => number;
   /** Makes the server look at its rotation schedule at once. */
   readonly lookNow: () => void;
   /** A signer from a root key that an admin brought, PKCS#8 PEM. Throws CaError "bad_request". */
@@ -64,6 +70,7 @@ export function adminHandler(deps: AdminDeps): AdminServiceServer {
     ...authorityMethods(deps),
     ...revocationMethods(deps),
     ...clockMethods(deps),
+    ...deviceMethods(deps),
     ...methodsNotYet(deps),
   };
 }

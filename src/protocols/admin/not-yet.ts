@@ -5,15 +5,7 @@ import { unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
 import type { AdminDeps } from "./handler.ts";
 
-type NotYet =
-  | "createAdmin"
-  | "listAdmins"
-  | "deleteAdmin"
-  | "createDeviceClass"
-  | "listDeviceClasses"
-  | "addDevices"
-  | "listDevices"
-  | "getDevice";
+type NotYet = "createAdmin" | "listAdmins" | "deleteAdmin";
 
 export function methodsNotYet(deps: AdminDeps): Pick<AdminServiceServer, NotYet> {
   const refuse = (): never => {
@@ -23,10 +15,5 @@ export function methodsNotYet(deps: AdminDeps): Pick<AdminServiceServer, NotYet>
     createAdmin: unary(deps, grpcTable, async () => refuse()),
     listAdmins: unary(deps, grpcTable, async () => refuse()),
     deleteAdmin: unary(deps, grpcTable, async () => refuse()),
-    createDeviceClass: unary(deps, grpcTable, async () => refuse()),
-    listDeviceClasses: unary(deps, grpcTable, async () => refuse()),
-    addDevices: unary(deps, grpcTable, async () => refuse()),
-    listDevices: unary(deps, grpcTable, async () => refuse()),
-    getDevice: unary(deps, grpcTable, async () => refuse()),
   };
 }

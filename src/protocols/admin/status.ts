@@ -1,6 +1,8 @@
 // One look at everything: the numbers of `signet status`.
 import type { AdminServiceServer, Authority, GetStatusResponse, Problem } from "../../../proto/gen/signet/v1/admin.ts";
+import { rotateByHand } from "../../authority/rotation.ts";
 import { clockCure } from "../../registry/clock-watch.ts";
+import { liveDevices } from "../../registry/devices.ts";
 import { type NodeView, nodeState, nodeViews } from "../../registry/nodes.ts";
 import { reusedTokens } from "../../registry/tokens.ts";
 import { certificates } from "../../store/collections/certificates.ts";
@@ -32,7 +34,7 @@ async function readStatus(deps: AdminDeps): Promise<GetStatusResponse> {
     trustDomain: view.trustDomain,
     version: deps.version,
     tokensReused: BigInt(reused.total),
-    devicesLive: 0,
+    devicesLive: await liveDevices(deps.store, now),
     startedAt: deps.startedAt,
     serverTime: now,
     storeKind: deps.store.kind,
@@ -130,7 +132,7 @@ async function readProblems(
     if (authority.blockedBy !== "") {
       found.push({
         what: `${authority.name} needs a successor: ${authority.blockedBy}`,
-        cure: "signet authority rotate --root-key FILE",
+        cure: rotateByHand(authority.serves.includes("devices") ? "devices" : "services"),
       });
     }
     const crlEnds = authority.crlNextUpdate;

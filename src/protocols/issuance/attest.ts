@@ -1,5 +1,5 @@
-// Attest: a node proves who it is, by a join string or by the key of its last certificate, and gets its certificate in
-// the same commit that notes it.
+// Attest: a node or device proves who it is, by a join string, by a factory certificate or by the key of its last
+// certificate, and gets its certificate in the same commit that notes it.
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type {
   AttestJoin,
@@ -13,16 +13,26 @@ import { findAuthority, type TrustState } from "../../authority/trust-state.ts";
 import { type IssueDeps, issue } from "../../issuing/issue.ts";
 import type { Pace } from "../../platform/paced.ts";
 import { CaError } from "../../registry/ca-error.ts";
-import { type JoinUse, joinOps, prepareJoin, prepareRecover, renewedOp } from "../../registry/joining.ts";
+import {
+  type JoinUse,
+  joinOps,
+  prepareJoin,
+  prepareRecover,
+  type RecoverUse,
+  renewedOp,
+} from "../../registry/joining.ts";
+import { deviceRecoverOps, prepareDeviceRecover } from "../../registry/recover-device.ts";
 import { countReuse, type TokenDeps, tokenOfSecret } from "../../registry/tokens.ts";
 import type { DenyListWithCrls } from "../../revocation/deny-list.ts";
 import { finishRevocation } from "../../revocation/open-revocations.ts";
 import { type Replacing, replacedNodeOps } from "../../revocation/replace-node.ts";
 import { type RevokeDeps, readAnew } from "../../revocation/revoke.ts";
 import { parseSpiffeId, type SpiffeId } from "../../spiffe/id.ts";
+import { kindOf } from "../../spiffe/kind.ts";
 import type { CertificateRecord } from "../../store/collections/certificates.ts";
 import type { Session } from "../authenticate.ts";
 import { bundleToWire, denyListToWire } from "../trust-to-wire.ts";
+import { type AttestX509PopDeps, attestX509Pop } from "./attest-x509pop.ts";
 import { certificateToWire } from "./certificate-to-wire.ts";
 
 export interface AttestDeps extends TokenDeps {
@@ -38,13 +48,15 @@ export interface AttestDeps extends TokenDeps {
   readonly revoking: RevokeDeps;
   /** Strangers are slowed down, and never locked out: what costs them little and the server much waits its turn. */
   readonly pace: Pace;
-  /** Longest wait for the next message of the peer, milliseconds. */
+  /** How long a challenge is good for: the wait for its proof, milliseconds. */
+  readonly nonceLifeMs: number;
+  /** Longest wait for the first message of the peer, milliseconds. */
   readonly stepTimeoutMs: number;
 }
 
 /** Runs one Attest stream to its result. Throws CaError for what is refused. */
 export async function attest(
-  deps: AttestDeps,
+  deps: AttestX509PopDeps,
   session: Session,
   stream: ServerDuplexStream<AttestRequest, AttestResponse>,
 ): Promise<void> {
@@ -57,23 +69,57 @@ export async function attest(
       break;
     case "recoverStart": {
       const start = first.step.value;
-      if (start.clientNonce.length !== 32)
-        throw new CaError("bad_request", `a nonce has 32 octets, got ${start.clientNonce.length}`);
-      const serverNonce = deps.random.bytes(32);
-      stream.write({ step: { $case: "challenge", value: { serverNonce: Buffer.from(serverNonce) } } });
-      const second = await messages.next();
-      if (second?.step?.$case !== "recoverProof")
-        throw new CaError("bad_request", "the challenge was not answered by a proof");
-      await myTurn(deps, messages.gone);
-      const value = await recover(deps, { start, proof: second.step.value, serverNonce });
+      const { serverNonce, answer } = await challenge(deps, { stream, messages }, start.clientNonce);
+      if (answer?.step?.$case !== "recoverProof") throw unanswered();
+      const value = await recover(deps, { start, proof: answer.step.value, serverNonce });
       stream.write({ step: { $case: "result", value } });
       break;
     }
+    case "x509popStart": {
+      const start = first.step.value;
+      const { serverNonce, answer } = await challenge(deps, { stream, messages }, start.clientNonce);
+      if (answer?.step?.$case !== "x509popProof") throw unanswered();
+      const asked = { start, proof: answer.step.value, serverNonce, session };
+      const record = await attestX509Pop(deps, asked, (id, secret) =>
+        joinByString(deps, session, { id, secret, csrDer: asked.proof.csrDer, by: "x509pop" }),
+      );
+      stream.write({ step: { $case: "result", value: await result(deps, record) } });
+      break;
+    }
     case "recoverProof":
+    case "x509popProof":
     case undefined:
-      throw new CaError("bad_request", "an attestation begins with a join string or with coming back");
+      throw new CaError(
+        "bad_request",
+        "an attestation begins with a join string, a factory certificate or with coming back",
+      );
   }
   stream.end();
+}
+
+/** Sends a nonce for this stream alone and waits for what answers it, then for a turn. */
+async function challenge(
+  deps: AttestDeps,
+  peer: { readonly stream: ServerDuplexStream<AttestRequest, AttestResponse>; readonly messages: Messages },
+  clientNonce: Uint8Array,
+): Promise<{ readonly serverNonce: Uint8Array; readonly answer: AttestRequest | undefined }> {
+  if (clientNonce.length !== 32) throw new CaError("bad_request", `a nonce has 32 octets, got ${clientNonce.length}`);
+  const serverNonce = deps.random.bytes(32);
+  peer.stream.write({ step: { $case: "challenge", value: { serverNonce: Buffer.from(serverNonce) } } });
+  // A key in a slow chip may take a while.
+  const answer = await peer.messages.next(deps.nonceLifeMs);
+  if (answer !== undefined) await myTurn(deps, peer.messages.gone);
+  return { serverNonce, answer };
+}
+
+function unknownString(): CaError {
+  return new CaError("token_unknown", "this server knows no such join string", {
+    cure: "signet token create --agent NAME",
+  });
+}
+
+function unanswered(): CaError {
+  return new CaError("bad_request", "the challenge was not answered by a proof");
 }
 
 async function myTurn({ pace }: AttestDeps, gone: AbortSignal): Promise<void> {
@@ -86,17 +132,28 @@ async function myTurn({ pace }: AttestDeps, gone: AbortSignal): Promise<void> {
 
 async function join(deps: AttestDeps, session: Session, wish: AttestJoin): Promise<AttestResult> {
   const id = idOf(wish.spiffeId);
+  if (wish.secret.length !== 32) throw unknownString();
   // Before the CSR: that is parsed and verified for those only who hold a string.
   await tokenOfSecret(deps, { secret: wish.secret, subject: id });
+  const { secret, csrDer } = wish;
+  return result(deps, await joinByString(deps, session, { id, secret, csrDer, by: "join_string" }));
+}
+
+async function joinByString(
+  deps: AttestDeps,
+  session: Session,
+  wish: Pick<JoinUse, "id" | "secret"> & { readonly csrDer: Uint8Array; readonly by: "join_string" | "x509pop" },
+): Promise<CertificateRecord> {
   const use = {
-    id,
+    id: wish.id,
     secret: wish.secret,
     spkiSha256: deps.spkiSha256Of(wish.csrDer),
     from: session.address,
+    by: wish.by,
     now: deps.clock.now(),
   };
   try {
-    return await result(deps, await joined(deps, use, wish.csrDer));
+    return await joined(deps, use, wish.csrDer);
   } catch (error) {
     if (error instanceof CaError && error.code === "token_used") {
       deps.tokenReused();
@@ -107,7 +164,11 @@ async function join(deps: AttestDeps, session: Session, wish: AttestJoin): Promi
 }
 
 /** The certificate of a join string: a new one, or the one that the same key got, also when it gets it just now. */
-async function joined(deps: AttestDeps, use: JoinUse, csrDer: Uint8Array): Promise<CertificateRecord> {
+async function joined(
+  deps: AttestDeps,
+  use: JoinUse & { readonly by: "join_string" | "x509pop" },
+  csrDer: Uint8Array,
+): Promise<CertificateRecord> {
   const prepared = await prepareJoin(deps, use);
   if ("again" in prepared) return prepared.again;
   if (!prepared.replaces) return (await joinNow(deps, use, csrDer)).record;
@@ -127,7 +188,7 @@ async function joined(deps: AttestDeps, use: JoinUse, csrDer: Uint8Array): Promi
 
 async function joinNow(
   deps: AttestDeps,
-  use: JoinUse,
+  use: JoinUse & { readonly by: "join_string" | "x509pop" },
   csrDer: Uint8Array,
 ): Promise<{ readonly record: CertificateRecord; readonly noteKey?: string }> {
   let again: CertificateRecord | undefined;
@@ -135,7 +196,7 @@ async function joinNow(
   try {
     const recorded = await issue(
       deps.issuing,
-      { kind: "attested", id: use.id, by: "join_string" },
+      { kind: "attested", id: use.id, by: use.by },
       {
         profile: "agent",
         protocol: "attest",
@@ -177,6 +238,7 @@ async function recover(
     spkiSha256: deps.spkiSha256Of(proof.csrDer),
     now: deps.clock.now(),
   };
+  if (kindOf(id) === "device") return result(deps, await recoverDevice(deps, use));
   await prepareRecover(deps, use);
   const recorded = await issue(
     deps.issuing,
@@ -190,6 +252,22 @@ async function recover(
     },
   );
   return result(deps, recorded.record);
+}
+
+async function recoverDevice(deps: AttestDeps, use: RecoverUse): Promise<CertificateRecord> {
+  await prepareDeviceRecover(deps, use);
+  const { record } = await issue(
+    deps.issuing,
+    { kind: "attested", id: use.id, by: "recover" },
+    {
+      profile: "device",
+      protocol: "attest",
+      id: use.id,
+      csrDer: use.csrDer,
+      together: async (issued) => deviceRecoverOps(await prepareDeviceRecover(deps, use), issued),
+    },
+  );
+  return record;
 }
 
 async function result(deps: AttestDeps, record: CertificateRecord): Promise<AttestResult> {
@@ -210,11 +288,13 @@ function idOf(text: string): SpiffeId {
   }
 }
 
+type Messages = ReturnType<typeof readMessages>;
+
 /** Reads one message at a time; undefined when the peer ended or is silent for too long. `gone`: nobody waits any more. */
 function readMessages(
   stream: ServerDuplexStream<AttestRequest, AttestResponse>,
   deps: Pick<AttestDeps, "clock" | "stepTimeoutMs">,
-): { next(): Promise<AttestRequest | undefined>; readonly gone: AbortSignal } {
+): { next(timeoutMs?: number): Promise<AttestRequest | undefined>; readonly gone: AbortSignal } {
   const waiting: AttestRequest[] = [];
   let wake: (() => void) | undefined;
   let ended = false;
@@ -233,13 +313,13 @@ function readMessages(
   }
   return {
     gone: gone.signal,
-    next: async () => {
+    next: async (timeoutMs = deps.stepTimeoutMs) => {
       if (waiting.length === 0 && !ended) {
         const timer = new AbortController();
         const woken = new Promise<void>((resolve) => {
           wake = resolve;
         });
-        await Promise.race([woken, deps.clock.sleep(deps.stepTimeoutMs, { signal: timer.signal, unref: true })]);
+        await Promise.race([woken, deps.clock.sleep(timeoutMs, { signal: timer.signal, unref: true })]);
         timer.abort();
         wake = undefined;
       }

@@ -5,6 +5,7 @@ import type {
   Certificate,
   IssuanceServiceServer,
   IssueItem,
+  RenewResponse,
   SyncRequest,
   SyncResponse,
 } from "../../../proto/gen/signet/v1/issuance.ts";
@@ -13,17 +14,20 @@ import type { Caller } from "../../issuing/caller.ts";
 import { issue } from "../../issuing/issue.ts";
 import type { Recorded } from "../../issuing/record.ts";
 import { CaError } from "../../registry/ca-error.ts";
+import { deviceRenewOps } from "../../registry/devices.ts";
 import { renewOps } from "../../registry/joining.ts";
 import { parseSpiffeId } from "../../spiffe/id.ts";
 import { endOfSession, type Session } from "../authenticate.ts";
 import { type AdmittedCall, type Gate, noAgent } from "../gate.ts";
 import { type CallDeps, caErrorOf, errorDetail, grpcStatus, unary } from "../grpc-call.ts";
 import { grpcTable } from "../grpc-table.ts";
-import { type AttestDeps, attest } from "./attest.ts";
+import { bundleToWire, denyListToWire } from "../trust-to-wire.ts";
+import { attest } from "./attest.ts";
+import type { AttestX509PopDeps } from "./attest-x509pop.ts";
 import { certificateToWire } from "./certificate-to-wire.ts";
 import { activeName, type SyncDeps, sync } from "./sync.ts";
 
-export interface IssuanceDeps extends CallDeps, AttestDeps, SyncDeps {
+export interface IssuanceDeps extends CallDeps, AttestX509PopDeps, SyncDeps {
   /** The TLS session of a call. */
   readonly session: (call: AnyCall) => Session;
   /** Has admitted every call that comes here. */
@@ -60,6 +64,8 @@ export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
       });
     },
     renew: unary(deps, grpcTable, async ({ csrDer }, call) => {
+      const caller = deps.gate.callerOf(call);
+      if (caller.kind === "device") return renewDevice(deps, caller, csrDer);
       const agent = agentOf(deps, call);
       const recorded = await issue(deps.issuing, agent, {
         profile: "agent",
@@ -68,7 +74,7 @@ export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
         csrDer,
         together: (issued) => renewOps(deps.store, agent, issued),
       });
-      return { certificate: toWire(recorded) };
+      return { certificate: toWire(recorded), addresses: [] };
     }),
     issue: unary(deps, grpcTable, async ({ item }, call) => {
       const agent = agentOf(deps, call);
@@ -94,6 +100,28 @@ export function issuanceHandler(deps: IssuanceDeps): IssuanceServiceServer {
         if (!call.destroyed) call.emit("error", grpcStatus(grpcTable, caErrorOf(deps, error)));
       });
     },
+  };
+}
+
+/** A device has no sync stream, so what to trust comes with its certificate. */
+async function renewDevice(
+  deps: IssuanceDeps,
+  device: Extract<Caller, { kind: "device" }>,
+  csrDer: Uint8Array,
+): Promise<RenewResponse> {
+  const { id } = device;
+  const recorded = await issue(deps.issuing, device, {
+    profile: "device",
+    protocol: "issuance",
+    id,
+    csrDer,
+    together: (issued) => deviceRenewOps(deps.store, { id, presented: device }, issued),
+  });
+  return {
+    certificate: certificateToWire(recorded.record, recorded.chainDer, deps.clock.now()),
+    bundle: bundleToWire(deps.state.view().bundle),
+    denyList: denyListToWire(await deps.denyList()),
+    addresses: [...deps.addresses()],
   };
 }
 

@@ -4,7 +4,7 @@ import type { MayCallTable } from "../gate.ts";
 /** Who may call which method. Attest is open: it proves who the caller is. */
 export const issuanceMayCall: MayCallTable<IssuanceServiceService> = {
   attest: "anyone",
-  renew: "agent",
+  renew: "holder",
   issue: "agent",
   batchIssue: "agent",
   sync: "agent",

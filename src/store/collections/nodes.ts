@@ -6,7 +6,7 @@ import { idKey } from "./id-key.ts";
 export interface NodeRecord {
   readonly agentId: string;
   readonly state: "member" | "banned" | "evicted";
-  readonly attestation: "join_string" | "recover";
+  readonly attestation: "join_string" | "recover" | "x509pop";
   readonly joinedAt: number;
   /** The newest certificate of its line. */
   readonly serialHex: string;

@@ -290,6 +290,7 @@ test("RotateAuthority prepares, says for whom it waits, and ends when the server
     watch: false,
     reason: "",
     keyType: "",
+    serves: "",
   }) as ClientReadableStream<RotateAuthorityResponse>;
   const steps: RotateAuthorityResponse[] = [];
   const waits = new Promise<void>((resolve) => {
@@ -325,7 +326,7 @@ test("RotateAuthority with the root key elsewhere: denied without it, bad reques
   const rootKeys = memoryKeys();
   const served = await started({ rootKeys });
   const rotate = async (rootKeyPem: Buffer, keyType = ""): Promise<readonly RotateAuthorityResponse[]> => {
-    const stream = served.admin.rotateAuthority({ rootKeyPem, watch: false, reason: "", keyType });
+    const stream = served.admin.rotateAuthority({ rootKeyPem, watch: false, reason: "", keyType, serves: "" });
     const answers: RotateAuthorityResponse[] = [];
     stream.on("data", (answer: RotateAuthorityResponse) => {
       answers.push(answer);

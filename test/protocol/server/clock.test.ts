@@ -85,7 +85,13 @@ describe.each([
       refusal(attested(served.issuance(), { step: { $case: "join", value: joinTwo } })),
       refusal(
         once(
-          served.admin.rotateAuthority({ rootKeyPem: Buffer.alloc(0), watch: false, reason: "", keyType: "" }),
+          served.admin.rotateAuthority({
+            rootKeyPem: Buffer.alloc(0),
+            watch: false,
+            reason: "",
+            keyType: "",
+            serves: "",
+          }),
           "data",
         ),
       ),

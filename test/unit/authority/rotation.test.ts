@@ -187,7 +187,7 @@ test("a root key elsewhere: the schedule asks, rotate without it is denied with 
   const server = await withAgent({ rootKeys });
   expect(await server.keys.list()).toEqual(["int-1"]);
   await server.clock.advance(15 * day);
-  expect(await rotateWhatIsDue(server.rotation)).toMatchObject({ done: [], rootKeyWanted: true });
+  expect(await rotateWhatIsDue(server.rotation)).toMatchObject({ done: [], rootKeyWanted: ["services"] });
   await expect(
     prepareIntermediate(server.rotation, { activateFrom: server.clock.now() }, testActor),
   ).rejects.toMatchObject({
@@ -362,7 +362,10 @@ test("a successor lives as long as the one it follows, or as configured, and may
   );
   expect(made.certificate.notAfter.getTime() - server.clock.now().getTime()).toBe(30 * day);
   expect(made.certificate.publicKey.type).toBe("ec-p384");
-  const settings = { ...server.rotation.settings, intermediateTtlSeconds: 86_400 * 10 };
+  const settings = {
+    ...server.rotation.settings,
+    intermediateTtlSeconds: { services: 86_400 * 10, devices: 0 },
+  };
   const other = await buildServer();
   const short = await prepareIntermediate(
     { ...other.rotation, settings },

@@ -11,7 +11,7 @@ const settings: RotationSettings = {
   prepareAt: 1 / 2,
   activateAt: 2 / 3,
   acknowledgeWaitMs: 300_000,
-  longestTtlMs: day * 1000,
+  longestTtlMs: { services: day * 1000, devices: 0 },
   crlLifeSeconds: { root: 365 * day, intermediate: 7 * day },
 };
 
@@ -25,12 +25,12 @@ test("scheduleOf() prepares at 1/2 and activates at 2/3 of the life, counted fro
 });
 
 test("scheduleOf() is never later than twice the longest ttl before the end", () => {
-  const longest = { ...settings, longestTtlMs: 7 * day * 1000 };
+  const longest = { ...settings, longestTtlMs: { services: 7 * day * 1000, devices: 0 } };
   expect(scheduleOf(authority(intermediate), longest)).toEqual({
     prepareAt: after(now, 15 * day),
     activateAt: after(now, 16 * day),
   });
-  const longer = { ...settings, longestTtlMs: 10 * day * 1000 };
+  const longer = { ...settings, longestTtlMs: { services: 10 * day * 1000, devices: 0 } };
   expect(scheduleOf(authority(intermediate), longer)).toEqual({
     prepareAt: after(now, 10 * day),
     activateAt: after(now, 10 * day),

@@ -135,6 +135,26 @@ const cases: readonly Case[] = [
     denied: { rule: "certificate_revoked", value: "55".repeat(16) },
   },
   {
+    what: "a device that is not registered",
+    facts: {
+      profile: profile("device"),
+      id: id("spiffe://prod.example/device/sensor/7"),
+      caller: { kind: "attested", id: id("spiffe://prod.example/device/sensor/7"), by: "x509pop" },
+      entry: undefined,
+      node: undefined,
+    },
+    denied: {
+      rule: "device_unknown",
+      value: "spiffe://prod.example/device/sensor/7",
+      cure: "signet device add --from CSV",
+    },
+  },
+  {
+    what: "an agent that asks for a device's certificate",
+    facts: { profile: profile("device"), id: id("spiffe://prod.example/device/sensor/7"), entry: undefined },
+    denied: { rule: "not_parent", value: agentOne, limit: "spiffe://prod.example/device/sensor/7" },
+  },
+  {
     what: "a CSR for a CA",
     csr: csrWith(basicConstraintsExtension({ ca: true })),
     denied: { rule: "csr_asks_more", value: "a CA certificate", limit: "a leaf" },

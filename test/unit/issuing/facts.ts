@@ -91,6 +91,7 @@ export function factsOf(fields: Partial<Facts> = {}): Facts {
     entry: entryOf(),
     entryOfOther: undefined,
     node: nodeOf(),
+    device: undefined,
     issuer: authority(),
     ttlSeconds: undefined,
     serverNames: new Set(["ca.prod.example", "192.0.2.100"]),

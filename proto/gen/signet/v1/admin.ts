@@ -523,6 +523,8 @@ export interface RotateAuthorityRequest {
   reason: string;
   /** Empty: the type of the intermediate in use. */
   keyType: string;
+  /** The intermediate to follow: that of "services" (also when empty) or that of "devices", which have their own. */
+  serves: string;
 }
 
 export interface RotateAuthorityResponse {
@@ -723,7 +725,11 @@ export interface Device {
   joinedAt?: Date | undefined;
   joinedFrom: string;
   serialHex: string;
-  notAfter?: Date | undefined;
+  notAfter?:
+    | Date
+    | undefined;
+  /** How often it joined by its factory certificate: more than its resets are a sign of a copy. */
+  joins: number;
 }
 
 export interface NewDevice {
@@ -5142,7 +5148,7 @@ export const GetAuthorityResponse: MessageFns<GetAuthorityResponse> = {
 };
 
 function createBaseRotateAuthorityRequest(): RotateAuthorityRequest {
-  return { rootKeyPem: new Uint8Array(0), watch: false, reason: "", keyType: "" };
+  return { rootKeyPem: new Uint8Array(0), watch: false, reason: "", keyType: "", serves: "" };
 }
 
 export const RotateAuthorityRequest: MessageFns<RotateAuthorityRequest> = {
@@ -5158,6 +5164,9 @@ export const RotateAuthorityRequest: MessageFns<RotateAuthorityRequest> = {
     }
     if (message.keyType !== "") {
       writer.uint32(34).string(message.keyType);
+    }
+    if (message.serves !== "") {
+      writer.uint32(42).string(message.serves);
     }
     return writer;
   },
@@ -5207,6 +5216,14 @@ export const RotateAuthorityRequest: MessageFns<RotateAuthorityRequest> = {
             message.keyType = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.serves = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5228,6 +5245,7 @@ export const RotateAuthorityRequest: MessageFns<RotateAuthorityRequest> = {
     message.watch = object.watch ?? false;
     message.reason = object.reason ?? "";
     message.keyType = object.keyType ?? "";
+    message.serves = object.serves ?? "";
     return message;
   },
 };
@@ -7355,6 +7373,7 @@ function createBaseDevice(): Device {
     joinedFrom: "",
     serialHex: "",
     notAfter: undefined,
+    joins: 0,
   };
 }
 
@@ -7392,6 +7411,9 @@ export const Device: MessageFns<Device> = {
     }
     if (message.notAfter !== undefined) {
       Timestamp.encode(toTimestamp(message.notAfter), writer.uint32(90).fork()).join();
+    }
+    if (message.joins !== 0) {
+      writer.uint32(96).uint32(message.joins);
     }
     return writer;
   },
@@ -7497,6 +7519,14 @@ export const Device: MessageFns<Device> = {
             message.notAfter = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.joins = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7525,6 +7555,7 @@ export const Device: MessageFns<Device> = {
     message.joinedFrom = object.joinedFrom ?? "";
     message.serialHex = object.serialHex ?? "";
     message.notAfter = object.notAfter ?? undefined;
+    message.joins = object.joins ?? 0;
     return message;
   },
 };

@@ -103,7 +103,10 @@ export interface AttestX509PopStart {
 }
 
 export interface AttestX509PopProof {
-  /** PKCS#10 in DER with the key that the device or node will use; its names are not looked at. */
+  /**
+   * PKCS#10 in DER with the key that the device or node will use. Its subject is not looked at; it names nothing, or what
+   * the server would give.
+   */
   csrDer: Uint8Array;
   /** Signature by the key of the factory certificate over the transcript of docs/issuance.md, as in AttestRecoverProof. */
   signature: Uint8Array;
@@ -156,7 +159,13 @@ export interface RenewRequest {
 }
 
 export interface RenewResponse {
-  certificate?: Certificate | undefined;
+  certificate?:
+    | Certificate
+    | undefined;
+  /** For devices, which have no sync stream: what to trust from now on, whom to deny, where the server is. */
+  bundle?: Bundle | undefined;
+  denyList?: DenyList | undefined;
+  addresses: string[];
 }
 
 export interface IssueRequest {
@@ -1249,13 +1258,22 @@ export const RenewRequest: MessageFns<RenewRequest> = {
 };
 
 function createBaseRenewResponse(): RenewResponse {
-  return { certificate: undefined };
+  return { certificate: undefined, bundle: undefined, denyList: undefined, addresses: [] };
 }
 
 export const RenewResponse: MessageFns<RenewResponse> = {
   encode(message: RenewResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.certificate !== undefined) {
       Certificate.encode(message.certificate, writer.uint32(10).fork()).join();
+    }
+    if (message.bundle !== undefined) {
+      Bundle.encode(message.bundle, writer.uint32(18).fork()).join();
+    }
+    if (message.denyList !== undefined) {
+      DenyList.encode(message.denyList, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.addresses) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -1281,6 +1299,30 @@ export const RenewResponse: MessageFns<RenewResponse> = {
             message.certificate = Certificate.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.bundle = Bundle.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.denyList = DenyList.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1301,6 +1343,13 @@ export const RenewResponse: MessageFns<RenewResponse> = {
     message.certificate = (object.certificate !== undefined && object.certificate !== null)
       ? Certificate.fromPartial(object.certificate)
       : undefined;
+    message.bundle = (object.bundle !== undefined && object.bundle !== null)
+      ? Bundle.fromPartial(object.bundle)
+      : undefined;
+    message.denyList = (object.denyList !== undefined && object.denyList !== null)
+      ? DenyList.fromPartial(object.denyList)
+      : undefined;
+    message.addresses = object.addresses?.map((e) => e) || [];
     return message;
   },
 };
@@ -2746,10 +2795,16 @@ export const IdentityReport: MessageFns<IdentityReport> = {
   },
 };
 
-/** What agents call. Attest is open to everyone (it proves who the caller is); the rest asks for an agent's certificate. */
+/**
+ * What agents and devices call. Attest is open to everyone (it proves who the caller is); Renew asks for the certificate
+ * of an agent or device, the rest for an agent's.
+ */
 export type IssuanceServiceService = typeof IssuanceServiceService;
 export const IssuanceServiceService = {
-  /** Joins a node by a join string, or brings an agent back whose certificate has ended. The nonce is bound to the stream. */
+  /**
+   * Joins a node by a join string, a node or device by a factory certificate, or brings one back whose certificate has
+   * ended. The nonce is bound to the stream.
+   */
   attest: {
     path: "/signet.v1.IssuanceService/Attest" as const,
     requestStream: true as const,
@@ -2759,7 +2814,7 @@ export const IssuanceServiceService = {
     responseSerialize: (value: AttestResponse): Buffer => Buffer.from(AttestResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): AttestResponse => AttestResponse.decode(value),
   },
-  /** Renews the agent's own certificate. */
+  /** Renews the own certificate of an agent or device. */
   renew: {
     path: "/signet.v1.IssuanceService/Renew" as const,
     requestStream: false as const,
@@ -2802,9 +2857,12 @@ export const IssuanceServiceService = {
 } as const;
 
 export interface IssuanceServiceServer extends UntypedServiceImplementation {
-  /** Joins a node by a join string, or brings an agent back whose certificate has ended. The nonce is bound to the stream. */
+  /**
+   * Joins a node by a join string, a node or device by a factory certificate, or brings one back whose certificate has
+   * ended. The nonce is bound to the stream.
+   */
   attest: handleBidiStreamingCall<AttestRequest, AttestResponse>;
-  /** Renews the agent's own certificate. */
+  /** Renews the own certificate of an agent or device. */
   renew: handleUnaryCall<RenewRequest, RenewResponse>;
   /** Issues one identity of one of the agent's entries. */
   issue: handleUnaryCall<IssueRequest, IssueResponse>;
@@ -2815,11 +2873,14 @@ export interface IssuanceServiceServer extends UntypedServiceImplementation {
 }
 
 export interface IssuanceServiceClient extends Client {
-  /** Joins a node by a join string, or brings an agent back whose certificate has ended. The nonce is bound to the stream. */
+  /**
+   * Joins a node by a join string, a node or device by a factory certificate, or brings one back whose certificate has
+   * ended. The nonce is bound to the stream.
+   */
   attest(): ClientDuplexStream<AttestRequest, AttestResponse>;
   attest(options: Partial<CallOptions>): ClientDuplexStream<AttestRequest, AttestResponse>;
   attest(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<AttestRequest, AttestResponse>;
-  /** Renews the agent's own certificate. */
+  /** Renews the own certificate of an agent or device. */
   renew(
     request: RenewRequest,
     callback: (error: ServiceError | null, response: RenewResponse) => void,

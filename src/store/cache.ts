@@ -77,8 +77,12 @@ class CachedStore implements Store {
   }
 
   async commit(ops: readonly Op[]): Promise<CommitResult> {
-    const named = ops.filter(({ collection }) => this.#collections.has(collection.name));
-    const changed = named.filter(({ kind }) => kind === "update" || kind === "delete").map(slotOfOp);
+    const changed: string[] = [];
+    for (const op of ops) {
+      const { kind, collection } = op;
+      if ((kind === "update" || kind === "delete") && this.#collections.has(collection.name))
+        changed.push(slotOfOp(op));
+    }
     for (const slot of changed) {
       this.#changing.set(slot, (this.#changing.get(slot) ?? 0) + 1);
       this.#forget(slot);
@@ -94,7 +98,7 @@ class CachedStore implements Store {
         if (left > 0) this.#changing.set(slot, left);
         else this.#changing.delete(slot);
       }
-      if (!done) for (const op of named) this.#forget(slotOfOp(op));
+      if (!done) for (const op of ops) this.#forget(slotOfOp(op));
     }
   }
 

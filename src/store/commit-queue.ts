@@ -109,8 +109,10 @@ export class CommitQueue {
 }
 
 function settle(group: readonly Waiting[], outcomes: readonly Outcome[] | StoreError): void {
-  for (const [i, { resolve, reject }] of group.entries()) {
+  let i = 0;
+  for (const { resolve, reject } of group) {
     const outcome = outcomes instanceof StoreError ? outcomes : outcomes[i];
+    i++;
     if (outcome === undefined) reject(new StoreError("in_doubt", "the store gave no answer for this commit"));
     else if (outcome instanceof StoreError) reject(outcome);
     else resolve(outcome);

@@ -70,7 +70,8 @@ export interface Group {
  */
 export function prepareCommit(ops: readonly Op[], known: WeakSet<object>): PreparedCommit {
   if (ops.length > MAX_OPS) throw new StoreError("wrong_use", `a commit takes 1000 ops, got ${ops.length}`);
-  const changed = new Set<string>();
+  // Few ops are searched faster than a set is filled.
+  const changed = ops.length > 16 ? new Set<string>() : undefined;
   const prepared: PreparedOp[] = [];
   let octets = 0;
   for (const op of ops) {
@@ -79,10 +80,10 @@ export function prepareCommit(ops: readonly Op[], known: WeakSet<object>): Prepa
     checkKey(collection.name, key);
     const slot = `${collection.name}\0${key}`;
     if (kind !== "expect") {
-      if (changed.has(slot)) {
+      if (changed?.has(slot) ?? prepared.some((each) => each.slot === slot && each.content !== undefined)) {
         throw new StoreError("wrong_use", `record ${JSON.stringify(key)} of ${collection.name} is changed twice`);
       }
-      changed.add(slot);
+      changed?.add(slot);
     }
     const content = contentOf(op);
     octets += 64 + slot.length;
@@ -176,35 +177,65 @@ export function assembleGroup(
   const changes = new Map<string, Change>();
   const counts = new Map<string, number>();
   let revision = lastRevision;
-  const outcomes = commits.map((commit): Outcome => {
+  const outcomes: Outcome[] = [];
+  for (const { ops } of commits) {
     const before: (readonly string[])[] = [];
-    for (const [i, op] of commit.ops.entries()) {
-      const earlier = changes.get(op.slot);
-      let held: number | "absent";
-      try {
-        const current = earlier === undefined ? stored(op.slot) : undefined;
-        held = (earlier === undefined ? current?.revision : earlier.after?.revision) ?? "absent";
-        if (held !== op.condition) return { done: false, failed: i };
-        before[i] = earlier?.before ?? (op.content === undefined ? [] : (current?.entries() ?? []));
-      } catch (error) {
-        if (error instanceof StoreError) return error;
-        throw error;
+    const refusal = judge(ops, { changes, stored, before });
+    if (refusal !== undefined) {
+      outcomes.push(refusal);
+      continue;
+    }
+    const revisions: (number | undefined)[] = [];
+    if (ops.some(({ content }) => content !== undefined)) revision++;
+    for (let i = 0; i < ops.length; i++) {
+      const op = ops[i];
+      if (op?.content === undefined) {
+        revisions.push(undefined);
+        continue;
       }
-    }
-    if (!commit.ops.some((op) => op.content !== undefined)) {
-      return { done: true, revisions: commit.ops.map(() => undefined) };
-    }
-    revision++;
-    const revisions = commit.ops.map((op, i): number | undefined => {
       const { collection, key, content } = op;
-      if (content === undefined) return undefined;
-      const after = content === "nothing" ? undefined : { ...content, revision };
-      changes.set(op.slot, { collection, key, before: before[i] ?? [], after });
-      const gained = (content === "nothing" ? 0 : 1) - (op.condition === "absent" ? 0 : 1);
+      const after =
+        content === "nothing"
+          ? undefined
+          : { version: content.version, value: content.value, entries: content.entries, revision };
+      changes.set(op.slot, { collection, key, before: before[i] ?? none, after });
+      const gained = (after === undefined ? 0 : 1) - (op.condition === "absent" ? 0 : 1);
       if (gained !== 0) counts.set(collection.name, (counts.get(collection.name) ?? 0) + gained);
-      return after?.revision;
-    });
-    return { done: true, revisions };
-  });
+      revisions.push(after?.revision);
+    }
+    outcomes.push({ done: true, revisions });
+  }
   return { outcomes, changes, revision, counts };
+}
+
+const none: readonly string[] = [];
+
+/**
+ * Holds all conditions of a commit against the moment before it, and notes in `before` what index entries each slot has;
+ * undefined when they hold.
+ */
+function judge(
+  ops: readonly PreparedOp[],
+  against: {
+    readonly changes: ReadonlyMap<string, Change>;
+    readonly stored: (slot: string) => Current | undefined;
+    readonly before: (readonly string[])[];
+  },
+): Outcome | undefined {
+  const { changes, stored, before } = against;
+  for (let i = 0; i < ops.length; i++) {
+    const op = ops[i];
+    if (op === undefined) continue;
+    const earlier = changes.get(op.slot);
+    try {
+      const current = earlier === undefined ? stored(op.slot) : undefined;
+      const held = (earlier === undefined ? current?.revision : earlier.after?.revision) ?? "absent";
+      if (held !== op.condition) return { done: false, failed: i };
+      before.push(earlier?.before ?? (op.content === undefined ? none : (current?.entries() ?? none)));
+    } catch (error) {
+      if (error instanceof StoreError) return error;
+      throw error;
+    }
+  }
+  return undefined;
 }

@@ -1,4 +1,5 @@
 import { headerAndBytes } from "../json-codec.ts";
+import { type Row, rowAndBytes } from "../row-codec.ts";
 import type { Collection } from "../store.ts";
 import { idKey } from "./id-key.ts";
 
@@ -32,6 +33,27 @@ export function certificateKey(serialHex: string, authority: string): string {
   return `${serialHex}/${authority}`;
 }
 
+/** Members in the order of version 2. Version 1 was a JSON object. */
+const row: Row<CertificateRecord, "der"> = {
+  serialHex: true,
+  authority: true,
+  authorityKeyId: true,
+  spiffeId: true,
+  profile: true,
+  notBefore: true,
+  notAfter: true,
+  issuedAt: true,
+  ttlSeconds: true,
+  dnsNames: true,
+  ipAddresses: true,
+  spkiSha256: true,
+  caller: true,
+  protocol: true,
+  entryId: true,
+  entryRevision: true,
+  limitedBy: true,
+};
+
 export const certificates: Collection<CertificateRecord> = {
   name: "certificates",
   key: (record) => certificateKey(record.serialHex, record.authority),
@@ -40,6 +62,6 @@ export const certificates: Collection<CertificateRecord> = {
     authority: (record) => [[record.authority, record.notAfter]],
     ends: (record) => [[record.notAfter]],
   },
-  version: 1,
-  ...headerAndBytes<CertificateRecord, "der">("der"),
+  version: 2,
+  ...rowAndBytes<CertificateRecord, "der">(row, "der", { version: 2, older: headerAndBytes("der") }),
 };

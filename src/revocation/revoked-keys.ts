@@ -68,9 +68,14 @@ async function isStored(store: Pick<Store, "scan">, spkiSha256: string): Promise
   return false;
 }
 
-function* revokedBy(ops: readonly Op[]): Iterable<string> {
-  for (const op of ops) {
-    if (op.collection.name !== revocations.name || (op.kind !== "put_if_absent" && op.kind !== "update")) continue;
-    yield (op.value as RevocationRecord).spkiSha256;
-  }
+const nothing: readonly string[] = [];
+
+function revokedBy(ops: readonly Op[]): readonly string[] {
+  // Nearly every commit issues and revokes nothing.
+  if (!ops.some(({ collection }) => collection.name === revocations.name)) return nothing;
+  return ops.flatMap((op) =>
+    op.collection.name === revocations.name && (op.kind === "put_if_absent" || op.kind === "update")
+      ? [(op.value as RevocationRecord).spkiSha256]
+      : [],
+  );
 }

@@ -15,30 +15,27 @@ interface Watch {
 
 /** The steps of the line, timed; what is recorded and what is denied is counted and logged. */
 export function observedSteps(steps: IssueSteps, { clock, metrics, hour, log }: Watch): IssueSteps {
-  const timed =
-    <A extends readonly unknown[], R>(name: StepName, step: (...args: A) => R): ((...args: A) => R) =>
-    (...args) => {
-      const start = clock.monotonicMs();
-      const result = step(...args);
-      metrics.step(name, (clock.monotonicMs() - start) / 1000);
-      return result;
-    };
-  const timedLate =
-    <A extends readonly unknown[], R>(name: StepName, step: (...args: A) => Promise<R>): ((...args: A) => Promise<R>) =>
-    async (...args) => {
-      const start = clock.monotonicMs();
-      try {
-        return await step(...args);
-      } finally {
-        metrics.step(name, (clock.monotonicMs() - start) / 1000);
-      }
-    };
-  const record = timedLate("record", steps.record);
+  const done = (name: StepName, startMs: number): void => metrics.step(name, (clock.monotonicMs() - startMs) / 1000);
+  const doneLate = async <R>(name: StepName, startMs: number, step: Promise<R>): Promise<R> => {
+    try {
+      return await step;
+    } finally {
+      done(name, startMs);
+    }
+  };
+  // Written out: one wrapper for all steps would pack and unpack the arguments of each.
   return {
-    parse: timed("parse", steps.parse),
-    look: timedLate("look", steps.look),
-    decide: timed("decide", (csr, facts) => {
+    parse: (csrDer) => {
+      const start = clock.monotonicMs();
+      const csr = steps.parse(csrDer);
+      done("parse", start);
+      return csr;
+    },
+    look: (caller, request, csr, now) => doneLate("look", clock.monotonicMs(), steps.look(caller, request, csr, now)),
+    decide: (csr, facts) => {
+      const start = clock.monotonicMs();
       const decision = steps.decide(csr, facts);
+      done("decide", start);
       if (!decision.allow) {
         const protocol =
           facts.caller.kind === "agent" || facts.caller.kind === "device"
@@ -51,11 +48,17 @@ export function observedSteps(steps: IssueSteps, { clock, metrics, hour, log }: 
         log.debug({ rule: decision.rule, profile: facts.profile.name, id: facts.id }, "certificate denied");
       }
       return decision;
-    }),
-    build: timed("build", steps.build),
-    sign: timedLate("sign", steps.sign),
+    },
+    build: (allowed) => {
+      const start = clock.monotonicMs();
+      const unsigned = steps.build(allowed);
+      done("build", start);
+      return unsigned;
+    },
+    sign: (unsigned) => doneLate("sign", clock.monotonicMs(), steps.sign(unsigned)),
     record: async (signed, caller, request, now) => {
-      const recorded = await record(signed, caller, request, now);
+      const start = clock.monotonicMs();
+      const recorded = await doneLate("record", start, steps.record(signed, caller, request, now));
       if (recorded !== undefined) {
         metrics.issued(request.profile, protocolOf(request.protocol));
         hour.issued(now, (clock.now().getTime() - now.getTime()) / 1000);

@@ -8,7 +8,8 @@ export function certificateToWire(
   serverTime: Date,
 ): Certificate {
   return {
-    chainDer: chainDer.map((der) => Buffer.from(der)),
+    // Views: the message is written at once, and nobody changes a certificate.
+    chainDer: chainDer.map(({ buffer, byteOffset, length }) => Buffer.from(buffer, byteOffset, length)),
     serialHex: record.serialHex,
     spiffeId: record.spiffeId,
     notBefore: new Date(record.notBefore),

@@ -6,6 +6,7 @@ import { judgeMtls } from "./mtls.ts";
 import { judgeByOpenssl } from "./openssl.ts";
 import { judgeMetrics } from "./prom.ts";
 import { judgeByProxies, reloadOfProxies } from "./proxies.ts";
+import { judgeReloads, servedByProxies } from "./reloads.ts";
 import { judgeBySystemd } from "./systemd.ts";
 import { checksFolder, Tally } from "./tally.ts";
 import { World } from "./world.ts";
@@ -33,6 +34,7 @@ for (const keyType of keyTypes) {
       { name: "a", ttl, reload: reloadOfProxies(world) },
       { name: "b", ttl },
       { name: "mallory", ttl: "10m" },
+      ...(first && wanted("reloads") ? servedByProxies(world) : []),
     ]);
     if (wanted("openssl")) await judgeByOpenssl(tally, world);
     if (wanted("lint")) await judgeByLinters(tally, world, server);
@@ -41,6 +43,7 @@ for (const keyType of keyTypes) {
     if (wanted("prom")) await judgeMetrics(tally, { server, agent });
     if (wanted("mtls")) await judgeMtls(tally, world, server);
     if (wanted("proxies")) await judgeByProxies(tally, world);
+    if (wanted("reloads")) await judgeReloads(tally, world, agent);
   } catch (error) {
     tally.fail(`${keyType}: ${error instanceof Error ? error.message : String(error)}`);
   } finally {

@@ -158,7 +158,7 @@ function checkSerialNumber(trustDomain: TrustDomain, deviceClass: string, serial
 }
 
 /** The SHA-256 of a certificate as people write it: hex, with or without colons. Throws "bad_request". */
-export function checkFingerprint(text: string): string | undefined {
+function checkFingerprint(text: string): string | undefined {
   if (text === "") return undefined;
   const hex = text.toLowerCase();
   const plain = /^([0-9a-f]{2}:){31}[0-9a-f]{2}$/.test(hex) ? hex.replaceAll(":", "") : hex;

@@ -172,6 +172,6 @@ function unknownFactory(detail: string): CaError {
  * What stands for the secret of a join string that has none: it is found by the fingerprint of a certificate. Not 32
  * octets, so nobody can send it in the place of a secret.
  */
-export function fingerprintSecret(fingerprint: string): Uint8Array {
+function fingerprintSecret(fingerprint: string): Uint8Array {
   return new TextEncoder().encode(`x509pop ${fingerprint}`);
 }

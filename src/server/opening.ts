@@ -8,7 +8,7 @@ import { type Store, StoreError } from "../store/store.ts";
 import { storeMarkName } from "./init.ts";
 
 /** A store that cannot be served. The message says what and where; `cure` is a command. */
-export class StoreUnusable extends Error {
+class StoreUnusable extends Error {
   override readonly name = "StoreUnusable";
   readonly cure: string;
   constructor(message: string, cure: string, options?: ErrorOptions) {
@@ -31,7 +31,7 @@ export async function openStore(
 }
 
 /** The file of the continuity mark. */
-export function markOf(dataDir: Pick<DataDir, "file">, configured: string | undefined): string {
+function markOf(dataDir: Pick<DataDir, "file">, configured: string | undefined): string {
   return configured ?? dataDir.file(storeMarkName);
 }
 
@@ -46,6 +46,6 @@ export function withCure(error: unknown, dataDir: Pick<DataDir, "path">): unknow
 }
 
 /** The command that says more about a store. */
-export function doctorCommand({ path }: Pick<DataDir, "path">): string {
+function doctorCommand({ path }: Pick<DataDir, "path">): string {
   return `signet doctor --store --data-dir ${shellWord(path)}`;
 }

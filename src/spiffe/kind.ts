@@ -43,11 +43,6 @@ export function x509popAgentId(trustDomain: TrustDomain, fingerprint: string): S
   return named(trustDomain, `/agent/x509pop/${fingerprint}`, "agent");
 }
 
-/** Whether an agent's ID is that of its factory certificate. */
-export function isX509popAgent(id: SpiffeId): boolean {
-  return kindOf(id) === "agent" && pathOf(id).startsWith("/agent/x509pop/");
-}
-
 /** The ID of an admin. Throws SpiffeError "bad_id" when the name is not one segment. */
 export function adminId(trustDomain: TrustDomain, name: string): SpiffeId {
   return named(trustDomain, `/signet/admin/${name}`, "admin");

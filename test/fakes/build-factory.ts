@@ -49,7 +49,7 @@ export interface DeviceWish {
 
 const begin = new Date("2020-01-01T00:00:00Z");
 /** IEEE 802.1AR 8.9: an IDevID that never ends. */
-export const never: Date = new Date("9999-12-31T23:59:59Z");
+const never: Date = new Date("9999-12-31T23:59:59Z");
 
 async function makeKeys(algorithm: (typeof algorithms)[keyof typeof algorithms] = p256): Promise<KeyPair> {
   return (await webcrypto.subtle.generateKey(algorithm as never, true, ["sign", "verify"])) as KeyPair;

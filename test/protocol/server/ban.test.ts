@@ -186,7 +186,7 @@ test("GetStatus counts attempts with a used join string by another key, and name
   expect(status.tokensReused).toBe(2n);
   expect(status.problems.map(({ what }) => what).join()).toContain("was tried 2 times by another key");
   // A week later it is still counted, and no problem any more.
-  served.clock.jump(8 * 86_400_000);
+  await served.clock.advance(8 * 86_400_000);
   const later = await called(served.admin.getStatus.bind(served.admin), {});
   expect(later.tokensReused).toBe(2n);
   expect(later.problems.map(({ what }) => what).join()).not.toContain("another key");

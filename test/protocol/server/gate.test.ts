@@ -131,7 +131,7 @@ test("a request that is complete only after its certificate ended is refused", a
   const before = looks();
   const { call, answer } = begun(one);
   await expect.poll(looks).toBe(before + 1);
-  served.clock.jump(notAfter.getTime() + 1 - served.clock.now().getTime());
+  await served.clock.advance(notAfter.getTime() + 1 - served.clock.now().getTime());
   call.write(await item());
   call.end();
   expect(await answer).toMatchObject({ code: "unauthenticated" });

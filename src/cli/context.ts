@@ -56,11 +56,19 @@ export interface InitResult {
   readonly dir: string;
 }
 
+/** What was read of a store. */
+export interface StoreCheck {
+  readonly dir: string;
+  readonly counts: { readonly [collection: string]: number };
+  readonly accepted: boolean;
+}
+
 /** The long-running parts, loaded only when they are wanted. Given by main.ts, the one file that may import them. */
 export interface Starters {
   server(options: RunServerOptions): Promise<number>;
   agent(options: RunAgentOptions): Promise<number>;
   init(options: InitOptions): Promise<InitResult>;
+  doctor(options: RunServerOptions, how: { readonly accept: boolean }): Promise<StoreCheck>;
 }
 
 export interface Interrupts {

@@ -17,6 +17,7 @@ async function main(): Promise<void> {
     server: async (options) => (await import("../server/main.ts")).runServer(options),
     agent: async (options) => (await import("../../agent/main.ts")).runAgent(options),
     init: async (options) => (await import("../server/init.ts")).initTrustDomain(options),
+    doctor: async (options, how) => (await import("../server/doctor.ts")).checkStore(options, how),
   };
   const terminal = terminalContext(process, starters);
   process.exitCode = await runCli(terminal.context, process.argv.slice(2));

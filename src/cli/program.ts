@@ -9,6 +9,7 @@ import { createDeclare, type Declare, hideShared, pathOf, sharedFlagsOf, tableFo
 import { addCompletion } from "./completion.ts";
 import type { Cli, CliContext } from "./context.ts";
 import { addDemo } from "./demo.ts";
+import { addDoctor } from "./doctor.ts";
 import { addEntry } from "./entry.ts";
 import { addEnv } from "./env.ts";
 import { addExplain } from "./explain.ts";
@@ -83,7 +84,8 @@ export function buildProgram(declare: Declare, context: CliContext): Command {
   for (const add of [addInit, addServer, addAgent, addToken, addEntry, addNode, addCert, addExplain, addAuthority]) {
     add(program, declare);
   }
-  for (const add of [addBundle, addStatus, addHealthcheck, addDemo, addEnv, addVersion]) add(program, declare);
+  for (const add of [addBundle, addStatus, addHealthcheck, addDoctor, addDemo, addEnv, addVersion])
+    add(program, declare);
   addHelp(program, declare);
   addCompletion(program, declare);
   settle(program, declare, context);

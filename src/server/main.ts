@@ -15,10 +15,11 @@ import { createTasks } from "../platform/tasks.ts";
 import { finishOpenRevocations } from "../revocation/open-revocations.ts";
 import { isDenied } from "../spiffe/deny.ts";
 import { withCache } from "../store/cache.ts";
-import { type LoadedServerConfig, loadServerConfig, type ServerConfig, serverConfigText } from "./config.ts";
+import { type ServerConfig, serverConfigText } from "./config.ts";
 import { serverDataVersion } from "./init.ts";
 import { listenAdmin } from "./listeners/admin-socket.ts";
 import { type ApiListener, listenApi } from "./listeners/api.ts";
+import { loadConfiguration } from "./load-configuration.ts";
 import { sampleClock, sampleTrust } from "./metrics.ts";
 import { openStore, withCure } from "./opening.ts";
 import { makeOwnCertificate, type OwnCertificate, type OwnCertificateDeps, rootsPem } from "./own-certificate.ts";
@@ -143,15 +144,6 @@ export async function runServer(options: RunServerOptions): Promise<number> {
 }
 
 /** Without a file the trust domain is that of the data directory. */
-async function loadConfiguration(options: RunServerOptions): Promise<LoadedServerConfig> {
-  const { configFile, flags, env } = options;
-  const file = configFile ?? (env["SIGNET_CONFIG"] || undefined);
-  if (file !== undefined) return loadServerConfig({ configFile: file, flags, env });
-  const dataDir = flags["data_dir"] ?? (env["SIGNET_DATA_DIR"] || "./.signet");
-  const { stamp } = await openDataDir(dataDir, { kind: "server", version: serverDataVersion });
-  return loadServerConfig({ flags, env, trustDomain: String(stamp["trustDomain"]) });
-}
-
 /** The server's certificate, and how to change it. */
 interface Own {
   now(): OwnCertificate;

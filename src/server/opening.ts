@@ -20,11 +20,21 @@ class StoreUnusable extends Error {
 /** Opens the store of a data directory. Throws StoreUnusable when it is damaged, StoreError when it cannot be opened now. */
 export async function openStore(
   dataDir: DataDir,
-  options: { readonly clock: Clock; readonly mark: string | undefined; readonly onEvent: (event: LevelEvent) => void },
+  options: {
+    readonly clock: Clock;
+    readonly mark: string | undefined;
+    readonly acceptMark?: boolean;
+    readonly onEvent: (event: LevelEvent) => void;
+  },
 ): Promise<Store> {
-  const { clock, onEvent } = options;
+  const { clock, onEvent, acceptMark = false } = options;
   try {
-    return await openLevelStore(dataDir.file("store"), { clock, onEvent, mark: markOf(dataDir, options.mark) });
+    return await openLevelStore(dataDir.file("store"), {
+      clock,
+      onEvent,
+      acceptMark,
+      mark: markOf(dataDir, options.mark),
+    });
   } catch (error) {
     throw withCure(error, dataDir);
   }

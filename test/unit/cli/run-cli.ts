@@ -76,7 +76,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
           }),
       },
       interrupts: { signal: () => interrupt.signal },
-      starters: { server: noStarter, agent: noStarter, init: noStarter, ...options.starters },
+      starters: { server: noStarter, agent: noStarter, init: noStarter, doctor: noStarter, ...options.starters },
       etcDir: options.etcDir ?? "/nowhere/etc",
     },
     args,

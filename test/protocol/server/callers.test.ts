@@ -385,9 +385,9 @@ test("anonymous connections are few: the oldest make room, also in a burst, and 
     await ask();
     const sockets = Array.from({ length: 12 }, () => connectTcp(small.api.port, "127.0.0.1"));
     for (const socket of sockets) socket.on("error", () => undefined);
-    await Promise.all(sockets.slice(0, 9).map((socket) => once(socket, "close")));
+    await expect.poll(() => small.api.connections.open, { timeout: 5000 }).toBe(4);
+    await expect.poll(() => sockets.slice(0, 9).every(({ destroyed }) => destroyed), { timeout: 5000 }).toBe(true);
     await ask();
-    await expect.poll(() => small.api.connections.open).toBe(4);
     expect(sockets.slice(9).map(({ destroyed }) => destroyed)).toEqual([false, false, false]);
     for (const socket of sockets) socket.destroy();
   } finally {
@@ -406,9 +406,13 @@ test("an anonymous connection lives for so long only, an agent's longer", async 
         item: { spiffeId: small.id("/svc/a"), csrDer: await csrOf(), ttlSeconds: 0 },
       });
     await ask();
-    const socket = connectTcp(small.api.port, "127.0.0.1");
-    await once(socket, "close");
-    await expect.poll(() => small.api.connections.open).toBe(1);
+    // One that says nothing, and one that finished its handshake: only its life ends that one.
+    const silent = connectTcp(small.api.port, "127.0.0.1");
+    const shaken = tlsTo({ port: small.api.port, rejectUnauthorized: false });
+    await once(shaken, "secureConnect");
+    for (const socket of [silent, shaken]) socket.on("error", () => undefined).resume();
+    await expect.poll(() => small.api.connections.open, { timeout: 5000 }).toBe(1);
+    expect([silent.destroyed, shaken.destroyed]).toEqual([true, true]);
     await ask();
   } finally {
     await small.close();

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
+  fstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -11,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -57,6 +59,29 @@ describe("writeFileDurably()", () => {
     symlinkSync("victim", join(dir, "f"));
     await writeFileDurably(join(dir, "f"), "new");
     expect(readFileSync(join(dir, "victim"), "utf8")).toBe("mine");
+  });
+
+  it("writeFileDurably() syncs the whole content before its name appears, and the name after", async () => {
+    const path = join(dir, "f");
+    writeFileSync(path, "old");
+    const seen: string[] = [];
+    const handle = await open(dir, "r");
+    const prototype = Object.getPrototypeOf(handle) as { sync: (this: { readonly fd: number }) => Promise<void> };
+    await handle.close();
+    const former = prototype.sync;
+    prototype.sync = async function sync() {
+      const facts = fstatSync(this.fd);
+      seen.push(
+        `${facts.isDirectory() ? "directory" : `${facts.size} octets`} while the name shows ${readFileSync(path, "utf8")}`,
+      );
+      return former.call(this);
+    };
+    try {
+      await writeFileDurably(path, "the new one");
+    } finally {
+      prototype.sync = former;
+    }
+    expect(seen).toEqual(["11 octets while the name shows old", "directory while the name shows the new one"]);
   });
 
   it("writeFileDurably() leaves nothing behind when it fails", async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { keptIdentities } from "../../../agent/identities/kept.ts";
-import { renewAt } from "../../../agent/identities/renew-at.ts";
+import { renewAt } from "../../../src/sdk/renew-at.ts";
 import { entryOf, heldOf, idOf } from "./slots.ts";
 
 let dir: string;

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
-import { type AuthenticateDeps, authenticate } from "../../../src/protocols/issuance/authenticate.ts";
+import { type AuthenticateDeps, authenticate, type Session } from "../../../src/protocols/authenticate.ts";
+import type { DenyList } from "../../../src/spiffe/deny.ts";
 import { certificates } from "../../../src/store/collections/certificates.ts";
 import { putIfAbsent } from "../../../src/store/store.ts";
 import { parseCertificate } from "../../../src/x509/certificate.ts";
@@ -55,4 +56,33 @@ test("authenticate() of a session without a certificate is anonymous", async () 
   expect(await authenticate(depsOf(server), { address: "192.0.2.1:1", leafDer: undefined })).toEqual({
     kind: "anonymous",
   });
+});
+
+test.each(["the certificate", "its authority"] as const)(
+  "authenticate() of a certificate on the deny list is anonymous: %s",
+  async (what) => {
+    const server = await buildServer();
+    const { recorded } = await server.join();
+    const leafDer = recorded.record.der;
+    const entry = {
+      authorityKeyId: recorded.record.authorityKeyId,
+      serialHex: what === "the certificate" ? recorded.record.serialHex : "*",
+    };
+    const deps = { ...depsOf(server), denied: async () => ({ sequence: 5n, denied: [entry] }) };
+    expect((await authenticate(deps, { address: "192.0.2.1:1", leafDer })).kind).toBe("anonymous");
+  },
+);
+
+test("authenticate() of a session that was good is anonymous once its certificate is on the deny list, and stays so", async () => {
+  const server = await buildServer();
+  const { recorded } = await server.join();
+  const { der: leafDer, authorityKeyId, serialHex } = recorded.record;
+  let denied: DenyList = { sequence: 1n, denied: [] };
+  const deps = { ...depsOf(server), denied: async () => denied };
+  const session: Session = { address: "192.0.2.1:1", leafDer };
+  expect((await authenticate(deps, session)).kind).toBe("agent");
+  denied = { sequence: 2n, denied: [{ authorityKeyId, serialHex: "40aa" }] };
+  expect((await authenticate(deps, session)).kind).toBe("agent");
+  denied = { sequence: 3n, denied: [{ authorityKeyId, serialHex }] };
+  for (let call = 0; call < 2; call++) expect((await authenticate(deps, session)).kind).toBe("anonymous");
 });

@@ -1,25 +1,17 @@
 // The judge of each kind of row. A kind that is not here is skipped, and named.
 
-import { existsSync } from "node:fs";
 import type { Judge } from "../table.ts";
 import { judge as judgeBundle } from "./bundle.ts";
 import { judge as judgeChain } from "./chain.ts";
+import { judge as judgeConfig } from "./config.ts";
 import { judge as judgeCsr } from "./csr.ts";
 import { judge as judgeSpiffeIds } from "./spiffe-id.ts";
 
 // Each judge names the fields of its own rows, which the table leaves open.
-const known: ReadonlyMap<string, Judge> = new Map<string, Judge>([
+export const judges: ReadonlyMap<string, Judge> = new Map<string, Judge>([
   ["csr", judgeCsr],
   ["chain", judgeChain as unknown as Judge],
   ["spiffe-id-table", judgeSpiffeIds as unknown as Judge],
   ["bundle", judgeBundle as unknown as Judge],
+  ["config", judgeConfig as unknown as Judge],
 ]);
-
-async function withConfig(): Promise<ReadonlyMap<string, Judge>> {
-  const url = new URL("./config.ts", import.meta.url);
-  if (!existsSync(url)) return known;
-  const { judge }: { readonly judge: Judge } = await import(url.href);
-  return new Map([...known, ["config", judge]]);
-}
-
-export const judges: ReadonlyMap<string, Judge> = await withConfig();

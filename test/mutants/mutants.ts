@@ -85,7 +85,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a key whose certificate was revoked is signed again",
     file: "src/issuing/line.ts",
-    from: "keyRevoked: csr !== undefined && (await deps.keyWasRevoked(deps.sha256Hex(csr.publicKey.der))),",
+    from: "keyRevoked: csr !== undefined && (await deps.keyWasRevoked(csr.spkiSha256)),",
     to: "keyRevoked: false,",
     test: "test/unit/issuing/line.test.ts",
     red: "issue() never signs a key again of which a certificate was revoked",
@@ -398,8 +398,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "the proof of coming back is not bound to the server's nonce",
     file: "src/spiffe/recover-proof.ts",
-    from: "    fields.serverNonce,\n",
-    to: "",
+    from: "[trustDomain, id, serialHex, clientNonce, serverNonce, csrSha256]",
+    to: "[trustDomain, id, serialHex, clientNonce, csrSha256]",
     test: "test/unit/spiffe/recover-proof.test.ts",
     red: "recoverTranscript() is the label and each field",
   },

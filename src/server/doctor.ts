@@ -7,7 +7,7 @@ import { certificates } from "../store/collections/certificates.ts";
 import { clocks } from "../store/collections/clock.ts";
 import { crls } from "../store/collections/crls.ts";
 import { deviceClasses } from "../store/collections/device-classes.ts";
-import { devices } from "../store/collections/devices.ts";
+import { devices, factoryCertificates } from "../store/collections/devices.ts";
 import { entries } from "../store/collections/entries.ts";
 import { nodeReports } from "../store/collections/node-reports.ts";
 import { nodes } from "../store/collections/nodes.ts";
@@ -77,6 +77,7 @@ const readers = [
   reader(deviceClasses),
   reader(devices),
   reader(entries),
+  reader(factoryCertificates),
   reader(nodeReports),
   reader(nodes),
   reader(openRevocations),

@@ -26,6 +26,18 @@ it("checkStore() reads every record of a whole store", async () => {
   expect(await check(at("a"))).toMatchObject({ counts: { authorities: 2, trust: 1 }, accepted: false });
 });
 
+it("checkStore() reads every collection that is declared", async () => {
+  const folderOfAll = join(import.meta.dirname, "../../../src/store/collections");
+  const declared = readdirSync(folderOfAll).flatMap((name) => {
+    const text = readFileSync(join(folderOfAll, name), "utf8");
+    return [...text.matchAll(/^export const \w+: Collection<\w+> = \{\n {2}name: "([^"]+)"/gm)].map(
+      (match) => match[1],
+    );
+  });
+  expect(declared.length).toBeGreaterThanOrEqual(16);
+  expect(new Set(Object.keys((await check(at("a"))).counts))).toEqual(new Set(declared));
+});
+
 it("checkStore() refuses a copied data directory by its mark, until it is accepted; then it is as any other", async () => {
   cpSync(at("a"), at("b"), { recursive: true });
   await expect(check(at("b"))).rejects.toThrow(/the store is a copy: its mark/);

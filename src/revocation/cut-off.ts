@@ -6,10 +6,10 @@ import { findNode, withRevoked } from "../registry/nodes.ts";
 import type { SpiffeId } from "../spiffe/id.ts";
 import type { CertificateRecord } from "../store/collections/certificates.ts";
 import { type NodeRecord, nodes } from "../store/collections/nodes.ts";
-import { type OpenRevocationRecord, openRevocationKey } from "../store/collections/open-revocations.ts";
+import { openRevocationKey } from "../store/collections/open-revocations.ts";
 import { type Stored, update } from "../store/store.ts";
-import { heldCertificates, isRevoked } from "./held-certificates.ts";
-import { finishRevocation, leftToRevoke, noteOp } from "./open-revocations.ts";
+import { heldCertificates, revokedOf } from "./held-certificates.ts";
+import { finishRevocation, leftToRevoke, noteOp, openRevocation } from "./open-revocations.ts";
 import { type RevokeDeps, revokeOps, revokeTogether } from "./revoke.ts";
 
 export interface CutOff {
@@ -48,16 +48,7 @@ async function cutOff(
   { id, actor, dryRun = false }: CutOffWish & { readonly id: SpiffeId },
 ): Promise<CutOff> {
   const { state, what, reason } = kinds[verb];
-  const holding: OpenRevocationRecord = {
-    agentId: id,
-    what,
-    spiffeId: "",
-    exceptSerialHex: "",
-    reason,
-    at: deps.clock.now().getTime(),
-    actor: actor.name,
-    note: actor.reason,
-  };
+  const holding = openRevocation({ agentId: id, what, reason }, actor, deps.clock.now());
   const former = await nodeToCut(deps, id, verb);
   if (dryRun) {
     const revoked = await Array.fromAsync(heldCertificates(deps.store, holding, deps.clock.now()));
@@ -88,10 +79,7 @@ async function cutOff(
   });
   // What was issued between the look and the commit. From the commit on nothing is, so this ends.
   await finishRevocation(deps, openRevocationKey(holding));
-  const revoked: CertificateRecord[] = [];
-  for await (const record of heldCertificates(deps.store, holding, deps.clock.now())) {
-    if (await isRevoked(deps.store, record)) revoked.push(record);
-  }
+  const revoked = await revokedOf(deps.store, holding, deps.clock.now());
   return { revoked, deniedSequence: deps.state.view().trust.value.deniedSequence, already: begun.already };
 }
 

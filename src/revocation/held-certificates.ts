@@ -31,6 +31,19 @@ export async function* heldCertificates(
   }
 }
 
+/** Those of them that are revoked. */
+export async function revokedOf(
+  store: Pick<Store, "get" | "scan">,
+  holding: Holding,
+  now: Date,
+): Promise<readonly CertificateRecord[]> {
+  const revoked: CertificateRecord[] = [];
+  for await (const record of heldCertificates(store, holding, now)) {
+    if (await isRevoked(store, record)) revoked.push(record);
+  }
+  return revoked;
+}
+
 /** All certificates of an ID that have not ended, whoever asked for them. */
 export async function* certificatesOfId(
   store: Pick<Store, "scan">,

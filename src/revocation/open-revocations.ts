@@ -5,6 +5,7 @@
 // | before the change was committed           | nothing; nobody was told that it was done                     |
 // | after it, before all was revoked          | the note: the server revokes what is left before it serves    |
 // | after all was revoked, before the note    | the note, and nothing left: it is taken away                  |
+import type { Actor } from "../audit/audit.ts";
 import { updateNodes } from "../registry/nodes.ts";
 import type { CertificateRecord } from "../store/collections/certificates.ts";
 import {
@@ -15,6 +16,16 @@ import {
 import { type Op, putIfAbsent, remove, type Store, update } from "../store/store.ts";
 import { heldCertificates, isRevoked } from "./held-certificates.ts";
 import { maxRevokedTogether, type RevokeDeps, revokeOps, revokeTogether } from "./revoke.ts";
+
+/** A note of what is to be revoked. */
+export function openRevocation(
+  what: Pick<OpenRevocationRecord, "agentId" | "what" | "reason"> &
+    Partial<Pick<OpenRevocationRecord, "spiffeId" | "exceptSerialHex">>,
+  actor: Actor,
+  at: Date,
+): OpenRevocationRecord {
+  return { spiffeId: "", exceptSerialHex: "", ...what, at: at.getTime(), actor: actor.name, note: actor.reason };
+}
 
 /** The op that notes what is to be revoked; it goes into the commit of the change that asks for it. */
 export async function noteOp(store: Pick<Store, "get">, note: OpenRevocationRecord): Promise<Op> {

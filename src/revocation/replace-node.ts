@@ -3,9 +3,9 @@
 import type { Actor } from "../audit/audit.ts";
 import type { SpiffeId } from "../spiffe/id.ts";
 import type { CertificateRecord } from "../store/collections/certificates.ts";
-import { type OpenRevocationRecord, openRevocationKey } from "../store/collections/open-revocations.ts";
+import { openRevocationKey } from "../store/collections/open-revocations.ts";
 import type { Op } from "../store/store.ts";
-import { leftToRevoke, noteOp } from "./open-revocations.ts";
+import { leftToRevoke, noteOp, openRevocation } from "./open-revocations.ts";
 import { type RevokeDeps, revokeOps } from "./revoke.ts";
 
 export interface Replacing {
@@ -26,16 +26,8 @@ export async function replacedNodeOps(
   { issued, actor }: { readonly issued: { readonly serialHex: string }; readonly actor: Actor },
 ): Promise<Replacing> {
   const at = deps.clock.now();
-  const note: OpenRevocationRecord = {
-    agentId: id,
-    what: "all",
-    spiffeId: "",
-    exceptSerialHex: issued.serialHex,
-    reason: "superseded",
-    at: at.getTime(),
-    actor: actor.name,
-    note: actor.reason,
-  };
+  const wanted = { agentId: id, what: "all", exceptSerialHex: issued.serialHex, reason: "superseded" } as const;
+  const note = openRevocation(wanted, actor, at);
   const left = await leftToRevoke(deps.store, note, at);
   const { ops } = await revokeOps(deps, left, { reason: note.reason, at, actor });
   return { ops: [...ops, await noteOp(deps.store, note)], revoked: left, noteKey: openRevocationKey(note) };

@@ -6,11 +6,11 @@ import { deletedEntry } from "../registry/entries.ts";
 import { updateNodes } from "../registry/nodes.ts";
 import type { CertificateRecord } from "../store/collections/certificates.ts";
 import { type EntryRecord, entries } from "../store/collections/entries.ts";
-import { type OpenRevocationRecord, openRevocationKey } from "../store/collections/open-revocations.ts";
+import { openRevocationKey } from "../store/collections/open-revocations.ts";
 import { type Stored, update } from "../store/store.ts";
 import type { RevocationReason } from "../x509/crl.ts";
-import { heldCertificates, isRevoked } from "./held-certificates.ts";
-import { finishRevocation, leftToRevoke, noteOp } from "./open-revocations.ts";
+import { heldCertificates, revokedOf } from "./held-certificates.ts";
+import { finishRevocation, leftToRevoke, noteOp, openRevocation } from "./open-revocations.ts";
 import { maxRevokedTogether, type RevokeDeps, revokeOps, revokeTogether } from "./revoke.ts";
 
 export interface RevokedCertificates {
@@ -49,16 +49,8 @@ export async function deleteEntryAndRevoke(
   { actor, dryRun }: { readonly actor: Actor; readonly dryRun: boolean },
 ): Promise<Omit<RevokedCertificates, "already"> & { readonly entry: Stored<EntryRecord> }> {
   const reason = "cessationOfOperation";
-  const holding: OpenRevocationRecord = {
-    agentId: held.value.agentId,
-    what: "identity",
-    spiffeId: held.value.spiffeId,
-    exceptSerialHex: "",
-    reason,
-    at: deps.clock.now().getTime(),
-    actor: actor.name,
-    note: actor.reason,
-  };
+  const { agentId, spiffeId } = held.value;
+  const holding = openRevocation({ agentId, what: "identity", spiffeId, reason }, actor, deps.clock.now());
   if (dryRun) {
     const revoked = await Array.fromAsync(heldCertificates(deps.store, holding, deps.clock.now()));
     return { entry: held, revoked, deniedSequence: deps.state.view().trust.value.deniedSequence };
@@ -85,10 +77,7 @@ export async function deleteEntryAndRevoke(
   });
   deps.announcements.entriesChanged(held.value.agentId);
   await finishRevocation(deps, openRevocationKey(holding));
-  const revoked: CertificateRecord[] = [];
-  for await (const record of heldCertificates(deps.store, holding, deps.clock.now())) {
-    if (await isRevoked(deps.store, record)) revoked.push(record);
-  }
+  const revoked = await revokedOf(deps.store, holding, deps.clock.now());
   const entry = (await deps.store.get(entries, entries.key(held.value))) ?? held;
   return { entry, revoked, deniedSequence: deps.state.view().trust.value.deniedSequence };
 }

@@ -1,4 +1,5 @@
 // Which leaves live under an authority. Both read an index, never all certificates.
+import { findEntry } from "../registry/entries.ts";
 import { liveNodes } from "../registry/nodes.ts";
 import type { AuthorityRecord } from "../store/collections/authorities.ts";
 import { certificateKey, certificates } from "../store/collections/certificates.ts";
@@ -34,7 +35,7 @@ export interface Moved {
   readonly movedBy: Date | undefined;
 }
 
-/** A leaf that was replaced by a newer one of the same holder does not count. */
+/** A leaf that was replaced by a newer one of the same holder does not count, nor one whose entry was deleted. */
 export async function movedFrom(
   store: Pick<Store, "get" | "scan">,
   from: Pick<AuthorityRecord, "name" | "serves">,
@@ -50,8 +51,10 @@ async function agentsMoved(store: Pick<Store, "get" | "scan">, from: string, now
   for (const { node, report } of await liveNodes(store, now)) {
     total++;
     if (node.authority !== from) moved++;
-    for (const { serialHex, notAfter, renewAt } of report?.identities ?? []) {
+    for (const { spiffeId, serialHex, notAfter, renewAt } of report?.identities ?? []) {
       if (serialHex === "" || notAfter < now.getTime()) continue;
+      // Nobody renews it: it ends by itself.
+      if ((await findEntry(store, node.agentId, spiffeId)) === undefined) continue;
       total++;
       const isOld = (await store.get(certificates, certificateKey(serialHex, from))) !== undefined;
       if (isOld) movedBy = Math.max(movedBy ?? 0, renewAt);

@@ -9,6 +9,7 @@ import { CliError, type ExitCode, wrongUse } from "./failure.ts";
 import { counted, plain, wrap } from "./layout.ts";
 import { ago, endsShort, left, moment, secondsTo, when } from "./moments.ts";
 import { agentStatusObject, renewedObject } from "./objects.ts";
+import { placeFlags } from "./place.ts";
 import { identityState, pathUnder, spaced, toneOf } from "./words.ts";
 
 // Renewing all of a large node takes its time; the agent answers when each is done.
@@ -107,7 +108,7 @@ export async function renewIdentities(cli: Cli, flags: { readonly all?: boolean 
   }
   return withAgent<ExitCode>(cli, "cannot renew", async (agent) => {
     const { print } = cli;
-    if (id !== undefined) await checkHeld(agent, id);
+    if (id !== undefined) await checkHeld(cli, agent, id);
     const request = { ids: id === undefined ? [] : [id], all: flags.all === true };
     const { results } = await agent.call("renewIdentities", request, { deadlineMs: renewDeadlineMs });
     const failed = results.filter(({ renewed }) => !renewed);
@@ -137,7 +138,7 @@ export async function renewIdentities(cli: Cli, flags: { readonly all?: boolean 
         1,
         `not renewed: ${counted(failed.length, "identity", "identities")} of ${results.length}; what is valid stays in use`,
         {
-          cure: "signet agent status",
+          cure: `signet agent status${placeFlags(cli.shared)}`,
         },
       );
     }
@@ -146,13 +147,25 @@ export async function renewIdentities(cli: Cli, flags: { readonly all?: boolean 
 }
 
 // Says at once that there is no such identity here, and which one may have been meant.
-async function checkHeld(agent: NodePeer, id: string): Promise<void> {
+async function checkHeld(cli: Cli, agent: NodePeer, id: string): Promise<void> {
   const { trustDomain, identities } = await agent.call("getAgentStatus", {});
-  const held = identities.flatMap(({ report }) => (report === undefined ? [] : [report.spiffeId]));
+  const where = placeFlags(cli.shared);
+  const gone = identities.find(({ report, withdrawn }) => {
+    const spiffeId = report?.spiffeId ?? "";
+    return withdrawn && (spiffeId === id || pathUnder(trustDomain, spiffeId) === id);
+  });
+  if (gone !== undefined) {
+    throw new CliError(1, `the entry of ${id} was deleted: it is not renewed, and its files go when it ends`, {
+      cure: `signet agent status${where}`,
+    });
+  }
+  const held = identities.flatMap(({ report, withdrawn }) =>
+    report === undefined || withdrawn ? [] : [report.spiffeId],
+  );
   const paths = held.map((spiffeId) => pathUnder(trustDomain, spiffeId));
   if (held.includes(id) || paths.includes(id)) return;
   const near = nearest(id, [...paths, ...held]);
   throw new CliError(1, `this node holds no identity ${id}${near === undefined ? "" : `: the nearest is ${near}`}`, {
-    cure: near === undefined ? "signet agent status" : `signet agent renew ${near}`,
+    cure: near === undefined ? `signet agent status${where}` : `signet agent renew ${near}${where}`,
   });
 }

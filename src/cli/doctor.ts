@@ -54,8 +54,20 @@ async function doctor(cli: Cli, flags: DoctorFlags): Promise<ExitCode> {
     cli.print.note(`next: signet server${where}`);
     return 0;
   } catch (error) {
-    const failure = asCliError(error, "the store is not whole");
-    if (!failure.message.includes("mark") || accept) throw failure;
-    throw new CliError(1, failure.message, { cure: `signet doctor --store --accept${where}`, cause: error });
+    const fault = storeFault(error);
+    const failure = asCliError(error, fault?.code === "damaged" ? "the store is not whole" : "cannot check the store");
+    if (fault?.about === "mark" && !accept) {
+      throw new CliError(1, failure.message, { cure: `signet doctor --store --accept${where}`, cause: error });
+    }
+    // What the start of a server would advise is what was just done.
+    throw fault === undefined ? failure : new CliError(failure.exit, failure.message, { cause: error });
   }
+}
+
+/** What the store itself objects to, below what others made of it. */
+function storeFault(error: unknown): { readonly code: unknown; readonly about: unknown } | undefined {
+  for (let each = error; each instanceof Error; each = each.cause) {
+    if (each.name === "StoreError" && "code" in each && "about" in each) return each;
+  }
+  return undefined;
 }

@@ -35,6 +35,10 @@ export function addToken(program: Command, declare: Declare): void {
     .option("--agent <NAME>", "name of the node, or its SPIFFE ID")
     .option("--ttl <DURATION>", "how long it may be used (default: 10m)", life("--ttl"))
     .option("--address <HOST:PORT>", "where the node reaches the server; may be repeated", each)
+    .option(
+      "--replace",
+      "a node of this name that is alive is cut off when the string is used: what it holds is revoked",
+    )
     .option("--reason <TEXT>", "why, for the audit log")
     .action(declare.run(createToken));
   declare
@@ -60,6 +64,7 @@ interface CreateFlags {
   readonly agent: string;
   readonly ttl?: number;
   readonly address?: readonly string[];
+  readonly replace?: boolean;
   readonly reason?: string;
 }
 
@@ -69,7 +74,7 @@ async function createToken(cli: Cli, flags: CreateFlags): Promise<ExitCode> {
       agent: flags.agent,
       ttlSeconds: flags.ttl ?? defaultTtlSeconds,
       addresses: [...(flags.address ?? [])],
-      replace: false,
+      replace: flags.replace === true,
       fingerprint: "",
       reason: flags.reason ?? "",
     });

@@ -87,7 +87,7 @@ async function taken(opened: Opened, mark: Mark, { acceptMark = false }: LevelSt
   const { engine, continuity } = opened;
   try {
     const doubt = continuity.marked && !acceptMark ? doubtOf(mark) : undefined;
-    if (doubt !== undefined) throw new StoreError("damaged", doubt);
+    if (doubt !== undefined) throw new StoreError("damaged", doubt, { about: "mark" });
     await mark.write(continuity.number);
     await mark.sync();
     return { ...opened, continuity: { ...continuity, marked: true } };
@@ -118,7 +118,7 @@ async function takeLock({ dir, lock }: LevelPaths): Promise<{ release(): Promise
     return await openLock(lock);
   } catch (cause) {
     const message = isLocked(cause)
-      ? `another process (a server) uses the store in ${dir}`
+      ? `another process (a server) uses the store in ${dir}: stop it first`
       : `the store in ${dir} cannot be locked: ${reasonOf(cause)}`;
     throw new StoreError("unavailable", message, { cause });
   }

@@ -18,9 +18,12 @@ export type StoreErrorCode = "unavailable" | "in_doubt" | "overloaded" | "damage
 export class StoreError extends Error {
   override readonly name = "StoreError";
   readonly code: StoreErrorCode;
-  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions) {
+  /** "mark": nothing that was read is wrong, but the store may not be the newest. */
+  readonly about: "mark" | undefined;
+  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions & { readonly about?: "mark" }) {
     super(message, options);
     this.code = code;
+    this.about = options?.about;
   }
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { establish } from "../../../src/authority/establish.ts";
+import { movedFrom } from "../../../src/authority/leaves.ts";
 import {
   activate,
   destroyRetiredKeys,
@@ -12,6 +13,7 @@ import { openTrustState } from "../../../src/authority/trust-state.ts";
 import { memoryKeys } from "../../../src/keys/memory.ts";
 import { silentLogger } from "../../../src/platform/logger.ts";
 import { systemRandom } from "../../../src/platform/random.ts";
+import { deleteEntry, getEntry } from "../../../src/registry/entries.ts";
 import { recordReport } from "../../../src/registry/nodes.ts";
 import { readDenyList } from "../../../src/revocation/deny-list.ts";
 import { publishDueCrls } from "../../../src/revocation/publish-crls.ts";
@@ -470,4 +472,42 @@ test("stepsToCome() leaves room for the longest ttl of an entry: its successor i
   const end = server.state.view().authorities.at(-1)?.certificate.notAfter.getTime() ?? 0;
   expect(before).toMatchObject({ step: "prepare" });
   expect(after).toMatchObject({ step: "prepare", activateAt: new Date(end - 15 * 86_400_000) });
+});
+
+test("movedFrom() waits for no identity whose entry was deleted: it ends by itself", async () => {
+  const server = await buildServer();
+  await server.join();
+  await server.entry();
+  const { record } = await server.issue("one", "/svc/a");
+  const reported: NodeReportRecord = {
+    agentId: server.agent("one"),
+    seenAt: server.clock.now().getTime(),
+    version: "",
+    address: "",
+    bundleSequence: 1n,
+    deniedSequence: 1n,
+    entryRevision: 0,
+    clockOffsetMs: 0,
+    heldBackBy: "",
+    identities: [
+      {
+        spiffeId: record.spiffeId,
+        serialHex: record.serialHex,
+        notAfter: record.notAfter,
+        renewAt: record.notAfter - 1000,
+        state: "on_disk",
+        lastError: "",
+        entryRevision: 1,
+      },
+    ],
+  };
+  await recordReport(server.nouns, reported);
+  const from = authority(server, "int-1").record;
+  expect(await movedFrom(server.store, from, server.clock.now())).toMatchObject({ moved: 0, total: 2 });
+  await deleteEntry(server.nouns, await getEntry(server.nouns, "/svc/a"), testActor);
+  expect(await movedFrom(server.store, from, server.clock.now())).toMatchObject({
+    moved: 0,
+    total: 1,
+    movedBy: undefined,
+  });
 });

@@ -167,7 +167,7 @@ describe("signet server and agent: what they are started with", () => {
 
 async function withAgent(args: readonly string[], answers: FakeAgentAnswers = {}): Promise<Run> {
   closing.push(await startFakeAgent(join(dir.path, "agent.sock"), answers));
-  return run([...args, "--data-dir", dir.path]);
+  return run(args, { env: { SIGNET_DATA_DIR: dir.path } });
 }
 
 describe("signet agent status and renew", () => {
@@ -244,8 +244,19 @@ describe("signet agent status and renew", () => {
       code: 1,
       stderr: "signet: this node holds no identity /svc/b: the nearest is /svc/a\ntry: signet agent renew /svc/a\n",
     });
+    // What to paste asks the same agent.
+    const placed = await run(["agent", "renew", "/svc/b", "--data-dir", dir.path]);
+    expect(placed.stderr).toContain(`try: signet agent renew /svc/a --data-dir ${dir.path}\n`);
     expect((await run(["agent", "renew", "--data-dir", dir.path])).code).toBe(2);
     expect((await run(["agent", "renew", "/svc/a", "--all", "--data-dir", dir.path])).code).toBe(2);
+  });
+
+  test("agent renew: an identity whose entry was deleted is neither renewed nor named as the nearest", async () => {
+    const status = fakeAgentStatus({ identities: [fakeHeld({ withdrawn: true })] });
+    expect((await withAgent(["agent", "renew", "/svc/a"], { status })).stderr).toContain(
+      "the entry of /svc/a was deleted",
+    );
+    expect((await run(["agent", "renew", "/svc/b", "--data-dir", dir.path])).stderr).not.toContain("nearest");
   });
 
   test("agent status without an agent: exit 4, and the directory", async () => {
